@@ -1,0 +1,29 @@
+// Package logkey holds the keys of log attributes, so that one thing has one name in every line.
+package logkey
+
+// Keys of log attributes. Durations are whole milliseconds.
+const (
+	Component    = "component"
+	Group        = "group"
+	Flow         = "flow"
+	RunID        = "run_id"
+	OccurrenceID = "occurrence_id"
+	BeatID       = "beat_id"
+	Worker       = "worker"
+	Attempt      = "attempt"
+	Slot         = "slot"
+	Status       = "status"
+	Reason       = "reason"
+	DurationMS   = "duration_ms"
+	Error        = "error"
+	Subject      = "subject"
+	Due          = "due"
+	Triggered    = "triggered"
+	Succeeded    = "succeeded"
+	Failed       = "failed"
+	Count        = "count"
+	Listen       = "listen"
+	Client       = "client"
+	Credential   = "credential"
+	File         = "file"
+)

@@ -1,0 +1,111 @@
+package testenv
+
+import (
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// NATSServer is a real nats-server with JetStream, in this process, that belongs to the tests.
+type NATSServer struct {
+	*server.Server
+	URL string
+
+	options server.Options
+}
+
+// StartNATS starts a server of the test's own. Tests that do not disturb the server share the one of NATS.
+func StartNATS(t testing.TB) *NATSServer {
+	t.Helper()
+	s, err := newNATS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Stop ends the server; Restart brings it back on the same port with the same data.
+func (s *NATSServer) Stop() {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// Restart starts the server again on the same port. With keep it has its streams back, else they are gone.
+func (s *NATSServer) Restart(t testing.TB, keep bool) {
+	t.Helper()
+	s.Stop()
+	if !keep {
+		s.options.StoreDir = t.TempDir()
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// NATS gives a connection to the shared server and a subject prefix that no other test uses.
+func NATS(t testing.TB) (nc *nats.Conn, prefix string) {
+	t.Helper()
+	s, err := sharedNATS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Connect(t, s.URL), UniqueName("t")
+}
+
+// NATSURL gives the shared server's URL and a subject prefix that no other test uses.
+func NATSURL(t testing.TB) (url, prefix string) {
+	t.Helper()
+	s, err := sharedNATS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.URL, UniqueName("t")
+}
+
+// Connect opens a connection that is closed when the test ends.
+func Connect(t testing.TB, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+var sharedNATS = sync.OnceValues(func() (*NATSServer, error) { return newNATS("") })
+
+func newNATS(dir string) (*NATSServer, error) {
+	s := &NATSServer{options: server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
+	}}
+	if dir == "" {
+		temp, err := os.MkdirTemp("", "systole-nats-")
+		if err != nil {
+			return nil, err
+		}
+		s.options.StoreDir = temp
+	}
+	return s, s.start()
+}
+
+func (s *NATSServer) start() error {
+	options := s.options
+	ns, err := server.NewServer(&options)
+	if err != nil {
+		return err
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(15 * time.Second) {
+		return server.ErrServerNotRunning
+	}
+	s.Server, s.URL = ns, ns.ClientURL()
+	s.options.Port = ns.Addr().(*net.TCPAddr).Port // the random port of the first start is kept for every later one
+	return nil
+}

@@ -1,0 +1,143 @@
+// Package testenv starts what the tests talk to: a real redis-server and a real nats-server, once per test binary,
+// on free ports, and gives each test a key prefix or an account of names of its own.
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisServer is a redis-server process that belongs to the tests.
+type RedisServer struct {
+	Addr string // host:port
+	Dir  string
+
+	args []string
+	cmd  *exec.Cmd
+}
+
+// URL is the server's address as redis.url takes it.
+func (s *RedisServer) URL() string { return "redis://" + s.Addr }
+
+// StartRedis starts a redis-server of the test's own, with appendonly on and extra arguments after that; it is killed
+// when the test ends. Tests that do not disturb the server share the one of Redis.
+func StartRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	server, err := newRedis(t.TempDir(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	return server
+}
+
+// Redis gives a client of the shared redis-server and a key prefix that no other test uses.
+func Redis(t testing.TB) (client redis.UniversalClient, prefix string) {
+	t.Helper()
+	server, err := sharedRedis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client = redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	return client, UniqueName("t")
+}
+
+// RedisURL gives the shared redis-server's URL and a key prefix that no other test uses.
+func RedisURL(t testing.TB) (url, prefix string) {
+	t.Helper()
+	server, err := sharedRedis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.URL(), UniqueName("t")
+}
+
+var sharedRedis = sync.OnceValues(func() (*RedisServer, error) {
+	dir, err := os.MkdirTemp("", "systole-redis-")
+	if err != nil {
+		return nil, err
+	}
+	// Nothing runs after the last test, so the server ends itself once this process is gone.
+	return newRedis(dir, "--appendonly", "no", "--save", "")
+})
+
+var names atomic.Int64
+
+// UniqueName gives a name that no other test of any process on this machine uses.
+func UniqueName(stem string) string {
+	return fmt.Sprintf("%s%d-%d", stem, os.Getpid(), names.Add(1))
+}
+
+func newRedis(dir string, args ...string) (*RedisServer, error) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return nil, fmt.Errorf("redis-server is not installed; `make test` installs it: %w", err)
+	}
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	server := &RedisServer{Addr: "127.0.0.1:" + strconv.Itoa(port), Dir: dir}
+	server.args = append([]string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "",
+		"--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--daemonize", "no",
+		"--logfile", filepath.Join(dir, "redis.log"), "--enable-debug-command", "yes",
+	}, args...)
+	return server, server.Start()
+}
+
+// Start starts the process again after Kill, on the same port and data.
+func (s *RedisServer) Start() error {
+	s.cmd = exec.Command("redis-server", s.args...)
+	dieWithParent(s.cmd)
+	if err := startLocked(s.cmd); err != nil {
+		return fmt.Errorf("start redis-server: %w", err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	for {
+		err := client.Ping(ctx).Err()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			log, _ := os.ReadFile(filepath.Join(s.Dir, "redis.log"))
+			return fmt.Errorf("redis-server did not come up: %w\n%s", err, strings.TrimSpace(string(log)))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// Kill ends the process at once, as a crash would. What the append-only file holds is there after Start.
+func (s *RedisServer) Kill() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// FreePort finds a TCP port on loopback that nothing listens on.
+func FreePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
