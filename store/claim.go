@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Claim is an occurrence that this worker holds under a lease: what it needs to run it and to end it.
+type Claim struct {
+	Partition    Partition
+	Flow         DataFlow
+	RunID        string
+	Token        string // fencing token, decimal
+	OccurrenceID string
+	Slot         time.Time // zero for a run-now
+	Attempt      int       // from 1
+	BeatID       string    // empty for a run-now
+	AsOf         time.Time // the beat's as-of time; zero for a run-now
+	Worker       string
+	StartedAt    time.Time // when the lease began, by Redis' clock
+	Params       json.RawMessage
+	Cursor       string
+	RecoveredID  string // id of the run that lost the occurrence, empty unless this attempt took it over
+
+	beatKey string
+	state   flowState
+}
+
+// RunNow reports whether the occurrence was asked for by a run-now, and not by a beat.
+func (c Claim) RunNow() bool { return c.Slot.IsZero() }
+
+// Claimed is the answer to one claim.
+type Claimed struct {
+	Claims  []Claim
+	Settled []BeatView // beats that this claim found to have ended
+	// Broken says which occurrences were claimed but cannot be run, since what Redis holds of them cannot be read. Their
+	// leases expire.
+	Broken []error
+	// More says that there may be more to claim at once.
+	More bool
+	// NextExpiry is how long until the next lease of the partition expires; negative where none is held.
+	NextExpiry time.Duration
+}
+
+// Claimer claims from one partition for one worker. It remembers a claim whose answer never came, so that the next one
+// gets what that took. It is for use from one goroutine at a time.
+type Claimer struct {
+	store     *Store
+	partition Partition
+	worker    string
+	lease     time.Duration
+
+	instance string
+	count    int
+	pending  bool // the last claim may have been carried out
+}
+
+// Claimer makes a Claimer. worker names the worker in run records; lease is how long a claim holds without renewal.
+func (s *Store) Claimer(p Partition, worker string, lease time.Duration) *Claimer {
+	return &Claimer{store: s, partition: p, worker: worker, lease: lease, instance: rand.Text()[:10]}
+}
+
+// Claim takes up to limit occurrences (at most 100): those whose lease has expired, then run-nows, then what is due as of the
+// beats that drain. Limit must be at least 1.
+func (c *Claimer) Claim(ctx context.Context, limit int) (Claimed, error) {
+	if !c.pending {
+		c.count++
+	}
+	nonce := c.instance + "." + strconv.Itoa(c.count)
+	earlier := c.pending
+	c.pending = true
+	reply, err := c.store.run(ctx, c.partition, "claim", func(repeated bool) []any {
+		again := 0
+		if repeated || earlier {
+			again = 1
+		}
+		return []any{escapeID(c.worker), nonce, c.lease.Milliseconds(), min(limit, maxBatch), again, c.partition.Group}
+	})
+	if err != nil {
+		return Claimed{}, err
+	}
+	c.pending = false
+	return c.decode(ctx, reply)
+}
+
+func (c *Claimer) decode(ctx context.Context, reply any) (Claimed, error) {
+	items, err := list(reply, 5)
+	if err != nil {
+		return Claimed{}, err
+	}
+	now := time.UnixMilli(number(items[0])).UTC()
+	claimed := Claimed{NextExpiry: time.Duration(number(items[1])) * time.Millisecond, More: number(items[2]) == 1}
+	rows, err := list(items[3], 0)
+	if err != nil {
+		return Claimed{}, err
+	}
+	for _, row := range rows {
+		if claim, err := c.decodeClaim(now, row); err != nil {
+			claimed.Broken = append(claimed.Broken, err)
+		} else {
+			claimed.Claims = append(claimed.Claims, claim)
+		}
+	}
+	claimed.Settled, err = c.store.settleAll(ctx, c.partition, items[4])
+	return claimed, err
+}
+
+func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
+	fields, err := list(row, 7)
+	if err != nil {
+		return Claim{}, err
+	}
+	held := decodeHeld(text(fields[1]))
+	claim := Claim{
+		Partition: c.partition, RunID: held.run, Token: held.token, OccurrenceID: held.occurrence, Attempt: held.attempt,
+		Worker: c.worker, StartedAt: now, RecoveredID: text(fields[2]), beatKey: held.beat,
+		Slot: held.slot, AsOf: held.asOf, BeatID: unescapeID(text(fields[6])),
+	}
+	if err := json.Unmarshal([]byte(text(fields[3])), &claim.Flow); err != nil {
+		return Claim{}, fmt.Errorf("decode flow %s: %w", text(fields[0]), err)
+	}
+	if claim.state, err = decodeState(text(fields[4])); err != nil {
+		return Claim{}, fmt.Errorf("flow %s: %w", text(fields[0]), err)
+	}
+	if given := text(fields[5]); given != "" {
+		claim.Params = json.RawMessage(given)
+	}
+	claim.Cursor = claim.state.past.Cursor
+	return claim, nil
+}
+
+// heldValue is what the held hash keeps of an occurrence.
+type heldValue struct {
+	token, run, occurrence string
+	slot                   time.Time
+	attempt                int
+	beat                   string
+	asOf                   time.Time
+	worker                 string
+}
+
+func decodeHeld(packed string) heldValue {
+	parts := strings.Split(packed, "|")
+	for len(parts) < 9 {
+		parts = append(parts, "")
+	}
+	attempt, _ := strconv.Atoi(parts[4])
+	return heldValue{
+		token: parts[0], run: parts[1], occurrence: parts[2], slot: msTime(parts[3]), attempt: attempt,
+		beat: parts[5], asOf: msTime(parts[6]), worker: unescapeID(parts[7]),
+	}
+}
+
+func msTime(text string) time.Time {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,46 @@
+// Package store is the DataFlow model and its home in Redis.
+//
+// It owns what a flow, a run, a schedule and a heartbeat's effect are, and every write of them: each is one Lua script
+// (folder lua), so that it happens whole or not at all, whatever dies in between. It does not know of HTTP, NATS or
+// processes, starts no goroutine and no timer: nothing in it triggers anything.
+//
+// # States
+//
+//	flow                                          run
+//
+//	        put_flow                              enqueue          claim
+//	           │                                     │               │
+//	           ▼      claim (due <= as-of)           ▼     claim     ▼
+//	  ┌──▶   due  ───────────────────────▶ held    pending ─────▶ in_progress ──┬─▶ success
+//	  │                                     │         ▲             │    │      ├─▶ failed
+//	  │  complete: next slot                │         └─────────────┘    │      └─▶ cancelled (handed back)
+//	  ├─────────────────────────────────────┤           release          │
+//	  │  release: the same slot             │          (run-now)         ▼
+//	  └─────────────────────────────────────┘                    lease expires: failed (lease_lost);
+//	                                                             the next claim opens the next attempt
+//
+// # What always holds
+//
+// There is one clock, Redis TIME, and it never goes back: scripts take the largest time they have seen if that is
+// later. Callers never say what time it is.
+//
+// There is one definition of due, [DueToRun]: a flow's next slot, less its slack, is not after the as-of time of a
+// heartbeat. The slack is part of the score in the due set, so claiming compares nothing else.
+//
+// A flow is in at most one of two places: due, or held under a lease. A lease has a token, higher than every one
+// before it, and every write of a run names its token: a worker that lost its lease can write nothing.
+//
+// An occurrence (a slot being worked on) has the same id for every attempt at it. It is never lost: until a completion
+// with the current token is accepted, it is due, or held under a lease that expires. At most one completion of an
+// attempt is accepted; repeating it, after an answer was lost, gives the same answer.
+//
+// A heartbeat is settled when nothing is left that was due as of it and every run claimed under it has ended.
+//
+// Everything kept has a bound: runs per flow, the time they are kept, the bytes of their output, beats, waiting
+// run-nows.
+//
+// # Layout
+//
+// A group's flows live in a fixed number of partitions. A partition is a fixed set of keys under one hash tag, so
+// that one script call serves a whole batch, on a single Redis as on a Cluster. lua/lib.lua names the keys.
+package store

@@ -1,0 +1,315 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/systole-run/systole/internal/strictjson"
+)
+
+// DefaultGroup is the group of a flow or heartbeat that names none.
+const DefaultGroup = "default"
+
+// DefaultTimeout bounds a run whose flow sets no timeout.
+const DefaultTimeout = 5 * time.Minute
+
+// namePattern is what a flow or group may be called: it must fit into one NATS subject token and one Redis hash tag.
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// nameAllowed says in words what namePattern says.
+const nameAllowed = "1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
+
+// ValidName reports whether s may name a flow or a group.
+func ValidName(s string) bool { return namePattern.MatchString(s) }
+
+// DataFlow is the definition of one flow: what runs, when, and under which policies.
+// Durations are text ("5m"). Exactly one of the kinds (Function, Exec, HTTP) is set.
+type DataFlow struct {
+	Name          string          `json:"name" jsonschema:"pattern=^[a-z0-9][a-z0-9_-]{0\\,62}$"`
+	Group         string          `json:"group,omitempty" jsonschema:"default=default,pattern=^[a-z0-9][a-z0-9_-]{0\\,62}$"`
+	Description   string          `json:"description,omitempty"`
+	Every         Duration        `json:"every,omitempty"`
+	Cron          string          `json:"cron,omitempty"`
+	Timezone      string          `json:"timezone,omitempty"`
+	Timeout       Duration        `json:"timeout,omitempty"`
+	Overlap       Overlap         `json:"overlap,omitempty" jsonschema:"enum=forbid,default=forbid"`
+	Catchup       Catchup         `json:"catchup,omitempty" jsonschema:"enum=latest,default=latest"`
+	CatchupLimit  int             `json:"catchup_limit,omitempty"`
+	StartDeadline Duration        `json:"start_deadline,omitempty"`
+	Retry         *Retry          `json:"retry,omitempty"`
+	Concurrency   *Concurrency    `json:"concurrency,omitempty"`
+	PauseAfter    int             `json:"pause_after,omitempty"`
+	Params        json.RawMessage `json:"params,omitempty"`
+
+	Function *FunctionSpec   `json:"function,omitempty"`
+	Exec     *ExecSpec       `json:"exec,omitempty"`
+	HTTP     *HTTPSpec       `json:"http,omitempty"`
+	Pipeline json.RawMessage `json:"pipeline,omitempty"`
+	WASM     json.RawMessage `json:"wasm,omitempty"`
+}
+
+// FunctionSpec runs a Go function that was registered in the worker's binary under Name.
+type FunctionSpec struct {
+	Name      string `json:"name"`
+	Isolation string `json:"isolation,omitempty" jsonschema:"enum=none"`
+}
+
+// ExecSpec runs a command in its own process group, with a clean environment and a temporary folder of its own.
+type ExecSpec struct {
+	// Command is the program and its arguments; no shell is involved. A program with a slash in it is looked up from
+	// Dir, any other one on the worker's PATH.
+	Command []string `json:"command"`
+	// Dir is the working folder on the worker. Empty means the run's own temporary folder.
+	Dir string `json:"dir,omitempty"`
+	// Env is added to the clean environment. Names that start with SYSTOLE_ are the runtime's own.
+	Env map[string]string `json:"env,omitempty"`
+}
+
+// HTTPSpec sends one request per run.
+type HTTPSpec struct {
+	URL     string            `json:"url"`
+	Method  string            `json:"method,omitempty" jsonschema:"default=POST"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// DecodeFlow reads one definition from JSON. Unknown keys, keys in another case, doubled keys and trailing data are errors.
+// The answer has its defaults filled in and is validated; the error is an InvalidError where the content is at fault.
+func DecodeFlow(data []byte) (DataFlow, error) {
+	var flow DataFlow
+	if err := strictjson.Decode(data, &flow); err != nil {
+		return DataFlow{}, asInvalid(err)
+	}
+	flow = flow.WithDefaults()
+	return flow, flow.Validate()
+}
+
+// asInvalid carries over what strictjson found wrong.
+func asInvalid(err error) error {
+	var problems strictjson.Error
+	if !errors.As(err, &problems) {
+		return InvalidError{{Found: err.Error(), Allowed: "a DataFlow as one JSON object"}}
+	}
+	var invalid InvalidError
+	for _, problem := range problems {
+		invalid = append(invalid, FieldError{Field: problem.Field, Found: problem.Found, Allowed: problem.Allowed})
+	}
+	return invalid
+}
+
+// WithDefaults fills in every field that was left empty and has a default. Two definitions that mean the same are
+// equal afterwards.
+func (f DataFlow) WithDefaults() DataFlow {
+	if f.Group == "" {
+		f.Group = DefaultGroup
+	}
+	if f.Timeout == 0 {
+		f.Timeout = Duration(DefaultTimeout)
+	}
+	if f.Overlap == "" {
+		f.Overlap = OverlapForbid
+	}
+	if f.Catchup == "" {
+		f.Catchup = CatchupLatest
+	}
+	if f.Cron != "" && f.Timezone == "" {
+		f.Timezone = "UTC"
+	}
+	if f.HTTP != nil && f.HTTP.Method == "" {
+		spec := *f.HTTP
+		spec.Method = "POST"
+		f.HTTP = &spec
+	}
+	return f
+}
+
+// Kind names the executor that runs the flow: "function", "exec" or "http".
+func (f DataFlow) Kind() string {
+	if kinds := f.kinds(); len(kinds) == 1 {
+		return kinds[0]
+	}
+	return ""
+}
+
+func (f DataFlow) kinds() []string {
+	var kinds []string
+	for kind, set := range map[string]bool{
+		"function": f.Function != nil, "exec": f.Exec != nil, "http": f.HTTP != nil,
+		"pipeline": len(f.Pipeline) > 0, "wasm": len(f.WASM) > 0,
+	} {
+		if set {
+			kinds = append(kinds, kind)
+		}
+	}
+	sort.Strings(kinds)
+	return kinds
+}
+
+// Validate reports everything that is wrong with the definition, as an InvalidError, or nil. Policies and kinds that
+// this version does not carry out are refused here, so that none is ever silently ignored.
+func (f DataFlow) Validate() error {
+	var invalid InvalidError
+	if !ValidName(f.Name) {
+		invalid.add("name", f.Name, nameAllowed)
+	}
+	if !ValidName(f.Group) {
+		invalid.add("group", f.Group, nameAllowed)
+	}
+	f.validateSchedule(&invalid)
+	if f.Timeout <= 0 || time.Duration(f.Timeout) > 7*24*time.Hour {
+		invalid.add("timeout", f.Timeout.String(), "a duration above 0 and up to 168h, such as 5m")
+	}
+	f.validatePolicies(&invalid)
+	f.validateKind(&invalid)
+	return invalid.orNil()
+}
+
+func (f DataFlow) validateSchedule(invalid *InvalidError) {
+	if f.Every != 0 && f.Cron != "" {
+		invalid.add("cron", f.Cron, "either every or cron, not both")
+		return
+	}
+	if f.Every != 0 && (time.Duration(f.Every) < MinEvery || time.Duration(f.Every) > MaxEvery) {
+		invalid.add("every", f.Every.String(), fmt.Sprintf("a duration from %s to %s, such as 5m", Duration(MinEvery), Duration(MaxEvery)))
+	}
+	if f.Every%Duration(time.Millisecond) != 0 {
+		invalid.add("every", f.Every.String(), "a whole number of milliseconds")
+	}
+	if f.Timezone != "" && f.Cron == "" {
+		invalid.add("timezone", f.Timezone, "a timezone only beside cron")
+	}
+	if f.Cron != "" {
+		if _, err := parseCron(f.Cron, f.Timezone); err != nil {
+			*invalid = append(*invalid, *err)
+		}
+	}
+}
+
+// validatePolicies refuses what is part of the model but not carried out by this version.
+func (f DataFlow) validatePolicies(invalid *InvalidError) {
+	const later = "; this version carries out nothing else"
+	if f.Overlap != OverlapForbid {
+		invalid.add("overlap", string(f.Overlap), "forbid"+later)
+	}
+	if f.Catchup != CatchupLatest {
+		invalid.add("catchup", string(f.Catchup), "latest"+later)
+	}
+	absent := func(field string, set bool, found any) {
+		if set {
+			invalid.add(field, fmt.Sprint(found), "leaving it out"+later)
+		}
+	}
+	absent("catchup_limit", f.CatchupLimit != 0, f.CatchupLimit)
+	absent("start_deadline", f.StartDeadline != 0, f.StartDeadline)
+	absent("pause_after", f.PauseAfter != 0, f.PauseAfter)
+	absent("params", len(f.Params) > 0, string(f.Params))
+	if f.Retry != nil {
+		absent("retry", *f.Retry != Retry{Attempts: 1}, fmt.Sprintf("%+v", *f.Retry))
+	}
+	if f.Concurrency != nil {
+		absent("concurrency", true, fmt.Sprintf("%+v", *f.Concurrency))
+	}
+}
+
+func (f DataFlow) validateKind(invalid *InvalidError) {
+	const allowed = "exactly one of function, exec, http"
+	switch kinds := f.kinds(); {
+	case len(kinds) == 0:
+		invalid.add("", "no kind", allowed)
+	case len(kinds) > 1:
+		invalid.add(kinds[1], strings.Join(kinds, " and "), allowed)
+	case kinds[0] == "pipeline" || kinds[0] == "wasm":
+		invalid.add(kinds[0], kinds[0], allowed+"; this version runs nothing else")
+	}
+	if f.Function != nil {
+		f.Function.validate(invalid)
+	}
+	if f.Exec != nil {
+		f.Exec.validate(invalid)
+	}
+	if f.HTTP != nil {
+		f.HTTP.validate(invalid)
+	}
+}
+
+func (s FunctionSpec) validate(invalid *InvalidError) {
+	if s.Name == "" {
+		invalid.add("function.name", s.Name, "the name of a function registered in the worker")
+	}
+	if s.Isolation != "" && s.Isolation != "none" {
+		invalid.add("function.isolation", s.Isolation, "none; this version has no other isolation for functions")
+	}
+}
+
+func (s ExecSpec) validate(invalid *InvalidError) {
+	if len(s.Command) == 0 || s.Command[0] == "" {
+		invalid.add("exec.command", strings.Join(s.Command, " "), `a list, program first, such as ["./sync.sh", "--full"]`)
+	}
+	for i, word := range s.Command {
+		if strings.ContainsRune(word, 0) {
+			invalid.add(fmt.Sprintf("exec.command[%d]", i), word, "text without NUL bytes")
+		}
+	}
+	for _, name := range sortedKeys(s.Env) {
+		field := "exec.env." + name
+		if !envPattern.MatchString(name) || strings.HasPrefix(name, "SYSTOLE_") {
+			invalid.add(field, name, "letters, digits and _, not starting with a digit or with SYSTOLE_")
+		}
+		validatePlain(invalid, field, s.Env[name])
+	}
+}
+
+var envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// headerPattern is an HTTP field name: a token of RFC 9110, section 5.6.2.
+var headerPattern = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// reservedHeaders are set by the runtime or by the transport; a flow that sets them would forge or break a request.
+var reservedHeaders = []string{
+	"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer",
+	"webhook-id", "webhook-timestamp", "webhook-signature", "traceparent", "tracestate",
+}
+
+func (s HTTPSpec) validate(invalid *InvalidError) {
+	target, err := url.Parse(s.URL)
+	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") || target.Fragment != "" {
+		invalid.add("http.url", s.URL, "an absolute http or https URL without a fragment")
+	} else if target.User != nil {
+		invalid.add("http.url", target.Redacted(), "a URL without a user or password in it")
+	}
+	if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, s.Method) {
+		invalid.add("http.method", s.Method, "GET, POST, PUT, PATCH or DELETE")
+	}
+	for _, name := range sortedKeys(s.Headers) {
+		field := "http.headers." + name
+		if !headerPattern.MatchString(name) || slices.Contains(reservedHeaders, strings.ToLower(name)) {
+			invalid.add(field, name, "a header name that the runtime does not set itself")
+		}
+		validatePlain(invalid, field, s.Headers[name])
+	}
+}
+
+// validatePlain refuses control characters, and secret references, which would otherwise be sent as they stand.
+func validatePlain(invalid *InvalidError, field, value string) {
+	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' }) {
+		invalid.add(field, value, "text without control characters")
+	}
+	if strings.HasPrefix(value, "env:") || strings.HasPrefix(value, "file:") {
+		invalid.add(field, value, "a plain value; this version resolves no secret references in flows")
+	}
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// maxPage is the most that one page of a listing holds; defaultPage is what it holds where nothing is said.
+const (
+	maxPage     = 1000
+	defaultPage = 100
+)
+
+func pageSize(limit int) int {
+	if limit <= 0 {
+		return defaultPage
+	}
+	return min(limit, maxPage)
+}
+
+// storedFlow is what Redis holds of one flow.
+type storedFlow struct {
+	def   string
+	flow  DataFlow
+	state flowState
+	held  string // packed, empty unless a run holds the flow
+	score *float64
+}
+
+// Flow reads one flow, or fails with ErrNotFound.
+func (s *Store) Flow(ctx context.Context, group, name string) (FlowView, error) {
+	p := s.partitionOf(group, name)
+	stored, err := s.readFlow(ctx, p, name)
+	if err != nil {
+		return FlowView{}, fmt.Errorf("flow %s of group %s: %w", name, group, err)
+	}
+	now, err := s.clock(ctx, p)
+	if err != nil {
+		return FlowView{}, err
+	}
+	return stored.view(now), nil
+}
+
+// Flows reads a page of a group's flows in the order of their names, after the name given. next is empty on the last
+// page, else what to give as after.
+func (s *Store) Flows(ctx context.Context, group string, limit int, after string) (flows []FlowView, next string, err error) {
+	limit = pageSize(limit)
+	flows = []FlowView{}
+	for _, p := range s.Partitions(group) {
+		page, err := s.flowPage(ctx, p, limit+1, after)
+		if err != nil {
+			return nil, "", err
+		}
+		flows = append(flows, page...)
+	}
+	sort.Slice(flows, func(i, j int) bool { return flows[i].Name < flows[j].Name })
+	if len(flows) > limit {
+		flows = flows[:limit]
+		next = flows[limit-1].Name
+	}
+	return flows, next, nil
+}
+
+func (s *Store) flowPage(ctx context.Context, p Partition, count int, after string) ([]FlowView, error) {
+	from := "-"
+	if after != "" {
+		from = "(" + after
+	}
+	names, err := s.redis.ZRangeByLex(ctx, s.key(p, "names"), &redis.ZRangeBy{Min: from, Max: "+", Count: int64(count)}).Result()
+	if err != nil || len(names) == 0 {
+		return nil, translate(err)
+	}
+	stored, err := s.readFlows(ctx, p, names)
+	if err != nil {
+		return nil, err
+	}
+	now, err := s.clock(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]FlowView, 0, len(stored))
+	for _, flow := range stored {
+		views = append(views, flow.view(now))
+	}
+	return views, nil
+}
+
+func (s *Store) readFlow(ctx context.Context, p Partition, name string) (storedFlow, error) {
+	stored, err := s.readFlows(ctx, p, []string{name})
+	if err != nil {
+		return storedFlow{}, err
+	}
+	if len(stored) == 0 {
+		return storedFlow{}, ErrNotFound
+	}
+	return stored[0], nil
+}
+
+// readFlows reads what is there of the named flows, in one round trip and at one moment.
+func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]storedFlow, error) {
+	pipe := s.redis.TxPipeline()
+	defs := pipe.HMGet(ctx, s.key(p, "defs"), names...)
+	states := pipe.HMGet(ctx, s.key(p, "state"), names...)
+	held := pipe.HMGet(ctx, s.key(p, "held"), names...)
+	scores := make([]*redis.FloatCmd, len(names))
+	for i, name := range names {
+		scores[i] = pipe.ZScore(ctx, s.key(p, "due"), name)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && translate(err) != ErrNotFound {
+		return nil, translate(err)
+	}
+	flows := make([]storedFlow, 0, len(names))
+	for i, name := range names {
+		if defs.Val()[i] == nil || states.Val()[i] == nil {
+			continue
+		}
+		flow := storedFlow{def: text(defs.Val()[i]), held: text(held.Val()[i])}
+		if scores[i].Err() == nil {
+			score := scores[i].Val()
+			flow.score = &score
+		}
+		var err error
+		if flow.state, err = decodeState(text(states.Val()[i])); err != nil {
+			return nil, fmt.Errorf("flow %s: %w", name, err)
+		}
+		if err := json.Unmarshal([]byte(flow.def), &flow.flow); err != nil {
+			return nil, fmt.Errorf("decode flow %s: %w", name, err)
+		}
+		flows = append(flows, flow)
+	}
+	return flows, nil
+}
+
+func (f storedFlow) view(now time.Time) FlowView {
+	past := f.state.past
+	view := FlowView{
+		DataFlow: f.flow, LastRunID: past.Run, LastStatus: past.Status, LastSlot: fromMS(past.Slot),
+		LastEndedAt: fromMS(past.End), Failures: past.Failures,
+	}
+	if !f.state.slot.IsZero() {
+		slot := f.state.slot
+		view.NextSlot = &slot
+	}
+	if f.score != nil {
+		view.Due = DueToRun(time.UnixMilli(int64(*f.score)), now)
+	}
+	if f.held != "" {
+		view.RunningID = decodeHeld(f.held).run
+	}
+	return view
+}
+
+// Groups are the groups that have or had flows, in order.
+func (s *Store) Groups(ctx context.Context) ([]string, error) {
+	groups, err := s.redis.SMembers(ctx, s.groupsKey()).Result()
+	sort.Strings(groups)
+	return groups, translate(err)
+}

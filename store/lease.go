@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Renew extends the leases of claims of one partition. held tells, in the order of the claims, whether each is still
+// this worker's; one that is not was taken over or completed. More than 100 are sent in several calls.
+func (s *Store) Renew(ctx context.Context, p Partition, lease time.Duration, claims []Claim) (held []bool, err error) {
+	for batch := range chunks(claims) {
+		args := []any{lease.Milliseconds()}
+		for _, claim := range batch {
+			args = append(args, claim.Flow.Name, claim.Token)
+		}
+		answers, err := s.answers(ctx, p, "renew", args, len(batch))
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, answers...)
+	}
+	return held, nil
+}
+
+// Output is what a running claim has written so far.
+type Output struct {
+	Claim Claim
+	Log   []byte
+}
+
+// Progress stores the output of running claims of one partition, for whoever watches them.
+func (s *Store) Progress(ctx context.Context, p Partition, outputs []Output) error {
+	for batch := range chunks(outputs) {
+		var args []any
+		for _, output := range batch {
+			args = append(args, output.Claim.Flow.Name, output.Claim.Token, output.Claim.RunID, output.Log)
+		}
+		if _, err := s.answers(ctx, p, "progress", args, len(batch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) answers(ctx context.Context, p Partition, script string, args []any, count int) ([]bool, error) {
+	reply, err := s.run(ctx, p, script, always(args...))
+	if err != nil {
+		return nil, err
+	}
+	items, err := list(reply, count)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]bool, len(items))
+	for i, item := range items {
+		answers[i] = number(item) == 1
+	}
+	return answers, nil
+}
+
+// Release hands occurrences of one partition back that this worker will not finish. None of them spends an attempt: a
+// slot is due again under the same beat, a run-now waits again. Answers come in the order of the batch, with Err
+// ErrStale where the lease had been lost. Only the Log and Took of an Outcome are used.
+func (s *Store) Release(ctx context.Context, p Partition, batch []Completion) (answers []Completed, settled []BeatView, err error) {
+	for part := range chunks(batch) {
+		done, beats, err := s.releaseOnce(ctx, p, part)
+		if err != nil {
+			return answers, settled, err
+		}
+		answers = append(answers, done...)
+		settled = append(settled, beats...)
+	}
+	return answers, settled, nil
+}
+
+func (s *Store) releaseOnce(ctx context.Context, p Partition, batch []Completion) (answers []Completed, settled []BeatView, err error) {
+	var args []any
+	answers = make([]Completed, len(batch))
+	for i, c := range batch {
+		c.Outcome.Status, c.Outcome.Reason, c.Outcome.Error = StatusCancelled, ReasonHandedBack, "worker shut down"
+		record := c.record()
+		slot := c.Claim.Slot
+		if c.Claim.RunNow() {
+			record = runRecord{
+				Status: StatusPending, Occurrence: c.Claim.OccurrenceID, Attempt: c.Claim.Attempt,
+				Created: c.Claim.StartedAt.UnixMilli(),
+			}
+			slot = c.Claim.state.slot
+		}
+		packed, err := json.Marshal(record)
+		if err != nil {
+			return nil, nil, fmt.Errorf("encode run %s: %w", c.Claim.RunID, err)
+		}
+		if answers[i].Run, err = decodeRun(p.Group, c.Claim.RunID, string(packed)); err != nil {
+			return nil, nil, err
+		}
+		schedule, err := c.Claim.Flow.Schedule()
+		if err != nil {
+			return nil, nil, err
+		}
+		var score time.Time
+		if !slot.IsZero() {
+			score = schedule.DueAt(slot)
+		}
+		args = append(args, c.Claim.Flow.Name, c.Claim.Token, c.Claim.state.rev, c.Claim.RunID, string(packed), msText(score), c.Outcome.Log)
+	}
+	reply, err := s.run(ctx, p, "release", always(args...))
+	if err != nil {
+		return nil, nil, err
+	}
+	items, err := list(reply, 2)
+	if err != nil {
+		return nil, nil, err
+	}
+	outcomes, err := list(items[0], len(batch))
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, outcome := range outcomes {
+		if fields, err := list(outcome, 1); err != nil || number(fields[0]) == 0 {
+			answers[i].Err = ErrStale
+		}
+	}
+	settled, err = s.settleAll(ctx, p, items[1])
+	return answers, settled, err
+}
+
+// chunks yields items in batches that one script call may handle.
+func chunks[T any](items []T) func(yield func([]T) bool) {
+	return func(yield func([]T) bool) {
+		for len(items) > 0 {
+			size := min(len(items), maxBatch)
+			if !yield(items[:size]) {
+				return
+			}
+			items = items[size:]
+		}
+	}
+}
+
+func toValid(text string) string { return strings.ToValidUTF8(text, "�") }

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Status is where a run stands.
+type Status string
+
+// The statuses of a run. The last three are final.
+const (
+	StatusPending    Status = "pending"     // asked for by a run-now, not yet claimed
+	StatusInProgress Status = "in_progress" // a worker holds its lease
+	StatusSuccess    Status = "success"
+	StatusFailed     Status = "failed"
+	StatusCancelled  Status = "cancelled"
+)
+
+// Statuses are all that exist, for validating filters and bounding metric labels.
+var Statuses = []Status{StatusPending, StatusInProgress, StatusSuccess, StatusFailed, StatusCancelled}
+
+// Final reports whether a run with this status can no longer change.
+func (s Status) Final() bool { return s == StatusSuccess || s == StatusFailed || s == StatusCancelled }
+
+// Reasons say in one word why a run has its status; Run.Error says it in full.
+const (
+	ReasonError      = "error"       // the flow's own failure: an error, a non-zero exit, a bad answer
+	ReasonPanic      = "panic"       // a Go function panicked
+	ReasonTimeout    = "timeout"     // the flow's timeout passed
+	ReasonRefused    = "refused"     // it could not be started: unknown function, missing command, blocked address
+	ReasonLeaseLost  = "lease_lost"  // the lease expired: its worker died, froze or was cut off
+	ReasonHandedBack = "handed_back" // its worker shut down; the occurrence went back without spending an attempt
+)
+
+// Run is one attempt at an occurrence of a flow. Times are UTC, by Redis' clock.
+type Run struct {
+	ID           string          `json:"id"`
+	Flow         string          `json:"flow"`
+	Group        string          `json:"group"`
+	Status       Status          `json:"status"`
+	Reason       string          `json:"reason,omitempty"`
+	OccurrenceID string          `json:"occurrence_id"`
+	Slot         *time.Time      `json:"slot,omitempty"` // nil for a run-now
+	Attempt      int             `json:"attempt,omitempty"`
+	Token        string          `json:"token,omitempty"`
+	Worker       string          `json:"worker,omitempty"`
+	BeatID       string          `json:"beat_id,omitempty"`
+	CreatedAt    *time.Time      `json:"created_at,omitempty"` // when a run-now was accepted
+	StartedAt    *time.Time      `json:"started_at,omitempty"`
+	EndedAt      *time.Time      `json:"ended_at,omitempty"`
+	DurationMS   int64           `json:"duration_ms"`
+	Error        string          `json:"error,omitempty"`
+	Message      string          `json:"message,omitempty"`
+	Recovered    bool            `json:"recovered,omitempty"` // took over an occurrence whose lease had expired
+	Params       json.RawMessage `json:"params,omitempty"`
+}

@@ -1,0 +1,227 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"pgregory.net/rapid"
+
+	"github.com/systole-run/systole/store"
+)
+
+// fate is what becomes of the answer to a claim.
+type fate int
+
+const (
+	answered fate = iota
+	repeated      // lost, and the store asks again at once
+	lost          // lost for good; the worker may claim again later
+)
+
+func (m *machine) claim(t *rapid.T) {
+	w := m.drawWorker(t)
+	limit := rapid.IntRange(1, maxLimit).Draw(t, "limit")
+	m.claimBy(t, w, limit, rapid.SampledFrom([]fate{answered, answered, answered, answered, answered, repeated, lost, lost}).Draw(t, "fate"))
+}
+
+func (m *machine) claimBy(t *rapid.T, w *worker, limit int, fate fate) {
+	ctx, cancel := context.WithCancel(m.ctx)
+	defer cancel()
+	switch fate {
+	case repeated:
+		m.lossy.lose = func() {}
+	case lost:
+		m.lossy.lose = cancel
+	}
+	again := m.stillHeld(w)
+	for _, h := range m.held {
+		if slices.Contains(again, h.token) {
+			h.expiry = m.now() + lease.Milliseconds() // claimed again
+		}
+	}
+	got, err := w.claimer.Claim(ctx, limit)
+	if (err != nil) != (fate == lost) || len(got.Broken) > 0 {
+		t.Fatalf("claim of up to %d: %v, broken %v", limit, err, got.Broken)
+	}
+	fresh := m.observe(t, w, limit, len(again))
+	if fate == lost {
+		w.pending, w.lost = true, append(again, fresh...)
+		return
+	}
+	w.pending, w.lost = false, nil
+	m.compareClaims(t, w, got, append(again, fresh...))
+}
+
+// stillHeld are the tokens of a claim that the worker never heard of, and that are yet the current ones of a flow.
+func (m *machine) stillHeld(w *worker) []int64 {
+	var tokens []int64
+	for name, h := range m.held {
+		if slices.Contains(w.lost, h.token) && m.flows[name] != nil {
+			tokens = append(tokens, h.token)
+		}
+	}
+	return tokens
+}
+
+// compareClaims holds the answer against what was taken, and gives the worker its claims.
+func (m *machine) compareClaims(t *rapid.T, w *worker, got store.Claimed, tokens []int64) {
+	if len(got.Claims) != len(tokens) {
+		t.Fatalf("claim gave %d claims, taken were %v", len(got.Claims), tokens)
+	}
+	for _, c := range got.Claims {
+		h := m.current(c)
+		if h == nil || !slices.Contains(tokens, h.token) {
+			t.Fatalf("claim gave %s with token %s; held is %v, taken were %v", c.RunID, c.Token, m.held[c.Flow.Name], tokens)
+		}
+		if c.RunID != h.run || c.OccurrenceID != h.occurrence || c.Attempt != h.attempt || c.RunNow() != (h.slot == 0) {
+			t.Fatalf("claim gave %s, occurrence %s, attempt %d; held is %s", c.RunID, c.OccurrenceID, c.Attempt, h)
+		}
+		if h.slot != 0 && (c.Slot.UnixMilli() != h.slot || c.AsOf.UnixMilli() != h.asOf) {
+			t.Fatalf("claim gave slot %s as of %s; held is %s", c.Slot, c.AsOf, h)
+		}
+		if beat := m.beats[h.beat]; beat != nil && c.BeatID != "id-"+h.beat {
+			t.Fatalf("claim of %s gave beat %q, held is %s", c.RunID, c.BeatID, h)
+		}
+		h.revision = m.flows[c.Flow.Name].revision
+		w.claims[c.Token] = c
+	}
+}
+
+// observe reads what a claim has taken, and holds each piece against the rules: it is the model's answer to "claim",
+// which has no say in the order, but in everything else.
+func (m *machine) observe(t *rapid.T, w *worker, limit, again int) (fresh []int64) {
+	s := take(t, m.client, m.tag)
+	passedOver := m.observeLost(t, s)
+	for _, name := range sorted(s.held) {
+		h, before := s.held[name], m.held[name]
+		if before != nil && before.token == h.token {
+			continue
+		}
+		if h.token <= m.token || slices.Contains(fresh, h.token) {
+			t.Fatalf("token %d of %s does not rise over %d, %v", h.token, name, m.token, fresh)
+		}
+		if m.flows[name] == nil || h.worker != w.name || h.expiry != m.now()+lease.Milliseconds() {
+			t.Fatalf("taken for %s at %d, flow %v: %s", w.name, m.now(), m.flows[name], h)
+		}
+		switch {
+		case before != nil:
+			m.takeExpired(t, name, before, h)
+		case h.slot == 0:
+			m.takeWaiting(t, name, h)
+		default:
+			m.takeDue(t, name, h)
+		}
+		h.revision = m.flows[name].revision
+		m.held[name], m.runs[h.run] = h, store.StatusInProgress
+		fresh = append(fresh, h.token)
+	}
+	if again > 0 && len(fresh) > 0 || len(fresh) > limit {
+		t.Fatalf("%d were taken of up to %d, besides %d of before", len(fresh), limit, again)
+	}
+	m.observeDrains(t, s)
+	if again == 0 && len(fresh) < limit {
+		m.nothingLeft(t, passedOver)
+	}
+	m.token = max(m.token, slices.Max(append(fresh, 0)))
+	return fresh
+}
+
+// observeLost ends what belonged to flows that were deleted. It reports whether there was any, or a run-now that had to
+// wait for its flow: those use up a claim's limit without a claim.
+func (m *machine) observeLost(t *rapid.T, s snapshot) (passedOver bool) {
+	for _, name := range sorted(m.held) {
+		if s.held[name] != nil {
+			continue
+		}
+		h := m.held[name]
+		if m.flows[name] != nil || h.expiry > m.now() {
+			t.Fatalf("lost at %d, flow %v: %s", m.now(), m.flows[name], h)
+		}
+		delete(m.held, name)
+		m.runs[h.run] = store.StatusFailed
+		if b := m.beats[h.beat]; b != nil {
+			b.failed++
+		}
+		passedOver = true
+	}
+	for _, run := range sorted(m.waiting) {
+		if _, queued := s.queue[run]; m.flows[run[:1]] == nil && !queued && !slices.Contains(s.blocked, run) {
+			delete(m.waiting, run)
+			m.runs[run] = store.StatusCancelled
+			passedOver = true
+		}
+	}
+	return passedOver || len(s.blocked) > 0
+}
+
+func (m *machine) takeExpired(t *rapid.T, name string, before, h *holding) {
+	if before.expiry > m.now() {
+		t.Fatalf("taken over at %d from a live lease: %s, by %s", m.now(), before, h)
+	}
+	if h.occurrence != before.occurrence || h.attempt != before.attempt+1 || h.slot != before.slot || h.beat != before.beat {
+		t.Fatalf("another occurrence was taken over than was lost: %s, by %s", before, h)
+	}
+	m.runs[before.run] = store.StatusFailed
+}
+
+func (m *machine) takeWaiting(t *rapid.T, name string, h *holding) {
+	waited, ok := m.waiting[h.run]
+	if !ok || !strings.HasPrefix(h.run, name+"~") || h.occurrence != waited.occurrence || h.attempt != waited.attempt {
+		t.Fatalf("nobody asked for run-now %s; waiting are %v", h, m.waiting)
+	}
+	delete(m.waiting, h.run)
+}
+
+func (m *machine) takeDue(t *rapid.T, name string, h *holding) {
+	f, b := m.flows[name], m.beats[h.beat]
+	if b == nil || !b.draining || h.asOf != b.asOf {
+		t.Fatalf("taken under a beat that does not drain: %s, %+v", h, b)
+	}
+	if !store.DueToRun(at(f.score), at(b.asOf)) { // R3.2
+		t.Fatalf("taken early, due at %d: %s", f.score, h)
+	}
+	if want := fmt.Sprintf("%s/%s@%d", group, name, f.slot); h.occurrence != want || h.slot != f.slot || h.attempt != f.spent+1 {
+		t.Fatalf("taken %s, want %s with %d attempts spent", h, want, f.spent)
+	}
+	for key, other := range m.beats {
+		if other.draining && other.asOf < b.asOf && store.DueToRun(at(f.score), at(other.asOf)) {
+			t.Fatalf("taken under a later beat than %s as of %d, which covers it: %s", key, other.asOf, h)
+		}
+	}
+	b.triggered++
+}
+
+// observeDrains takes over which beats have stopped draining: those as of which nothing is due any more.
+func (m *machine) observeDrains(t *rapid.T, s snapshot) {
+	for _, key := range sorted(m.beats) {
+		b := m.beats[key]
+		if _, drains := s.drains[key]; !b.draining || drains {
+			continue
+		}
+		if due := m.dueAsOf(0, b.asOf); len(due) > 0 {
+			t.Fatalf("beat %s stopped draining while %v are due as of it", key, due)
+		}
+		b.draining = false
+	}
+}
+
+// nothingLeft holds a claim that had room for more against what it could have taken.
+func (m *machine) nothingLeft(t *rapid.T, passedOver bool) {
+	for _, key := range sorted(m.beats) {
+		if m.beats[key].draining {
+			t.Fatalf("a claim had room for more, and beat %s still drains", key)
+		}
+	}
+	for name, h := range m.held {
+		if h.expiry <= m.now() && !passedOver {
+			t.Fatalf("a claim had room for more, and left %s of %s, expired at %d", h, name, m.now())
+		}
+	}
+	for run := range m.waiting {
+		if m.held[run[:1]] == nil && !passedOver {
+			t.Fatalf("a claim had room for more, and left run-now %s", run)
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+
+	"github.com/systole-run/systole/store"
+)
+
+const group = "g"
+
+// start is where the walk's clock begins: in 2096, later than any clock of a machine that runs it.
+const start = int64(4_000_000_000_000_000)
+
+// machine walks: it does to the store what workers, users and fate do, and has the model do the same.
+type machine struct {
+	model
+
+	ctx     context.Context
+	client  redis.UniversalClient
+	lossy   *lossyHook
+	store   *store.Store
+	p       store.Partition
+	tag     string
+	workers []*worker
+	serial  int // makes keys of beats and ids of run-nows
+	past    []written
+	settled map[string]bool // beats that were settled after the last step
+}
+
+// worker is one of two. Its claims are what it believes to hold, whether that is so or not.
+type worker struct {
+	name    string
+	claimer *store.Claimer
+	claims  map[string]store.Claim // by token
+	pending bool                   // it made a claim and never heard of it
+	lost    []int64                // tokens that this claim took
+}
+
+// written is a completion or release that was accepted, to be repeated.
+type written struct {
+	completion store.Completion
+	release    bool
+}
+
+func newMachine(t *rapid.T, client redis.UniversalClient, lossy *lossyHook, prefix string, newStore NewStore) *machine {
+	s, err := newStore(client, store.Config{
+		Prefix: prefix, RunsPerFlow: keptRuns, Beats: keptBeats, RunTTL: runTTL, MaxQueued: maxQueued,
+	})
+	if err != nil {
+		t.Fatalf("make store: %v", err)
+	}
+	m := &machine{
+		model: newModel(), ctx: context.Background(), client: client, lossy: lossy, store: s,
+		p: s.Partitions(group)[0], tag: fmt.Sprintf("%s:{%s/0}:", prefix, group), settled: map[string]bool{},
+	}
+	m.nowMicros = start
+	m.setClock(t)
+	for _, name := range []string{"left", "right"} {
+		w := &worker{name: name}
+		m.restart(w)
+		m.workers = append(m.workers, w)
+	}
+	return m
+}
+
+// forget removes what the walk has written.
+func (m *machine) forget() {
+	m.lossy.lose = nil
+	keys := m.client.Scan(m.ctx, 0, m.tag+"*", 10000).Iterator()
+	for keys.Next(m.ctx) {
+		m.client.Unlink(m.ctx, keys.Val())
+	}
+}
+
+func (m *machine) setClock(t *rapid.T) {
+	if err := m.client.HSet(m.ctx, m.tag+"meta", "clock", m.nowMicros).Err(); err != nil {
+		t.Fatalf("set clock: %v", err)
+	}
+}
+
+// restart is a worker's process beginning anew: it knows of nothing that it held.
+func (m *machine) restart(w *worker) {
+	w.claimer = m.store.Claimer(m.p, w.name, lease)
+	w.claims = map[string]store.Claim{}
+	w.pending, w.lost = false, nil
+}
+
+func (m *machine) pass(t *rapid.T, d time.Duration) {
+	m.nowMicros += d.Microseconds()
+	m.setClock(t)
+}
+
+func (m *machine) passTime(t *rapid.T) {
+	m.pass(t, rapid.SampledFrom([]time.Duration{
+		time.Microsecond, 90 * time.Millisecond, 950 * time.Millisecond, 3 * time.Second, lease, time.Minute, runTTL / 2,
+	}).Draw(t, "time"))
+}
+
+func (m *machine) crash(t *rapid.T) { m.restart(m.drawWorker(t)) }
+
+func (m *machine) drawWorker(t *rapid.T) *worker {
+	return m.workers[rapid.IntRange(0, len(m.workers)-1).Draw(t, "worker")]
+}
+
+// Flows: few of them, so that everything happens to the same one.
+func drawName(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "flow")
+}
+
+func (m *machine) putFlow(t *rapid.T) {
+	def := store.DataFlow{
+		Name: drawName(t), Group: group,
+		Every:       store.Duration(rapid.SampledFrom([]time.Duration{time.Second, 7 * time.Second, time.Minute, time.Hour, 0}).Draw(t, "every")),
+		Description: rapid.SampledFrom([]string{"", "changed"}).Draw(t, "description"),
+		Function:    &store.FunctionSpec{Name: "f"},
+	}
+	got, err := m.store.PutFlow(m.ctx, def)
+	if want := m.put(def); err != nil || got != want {
+		t.Fatalf("put %s: %s, %v; want %s", def.Name, got, err, want)
+	}
+}
+
+func (m *machine) deleteFlow(t *rapid.T) {
+	name := drawName(t)
+	err := m.store.DeleteFlow(m.ctx, group, name)
+	if known := m.flows[name] != nil; (err == nil) != known {
+		t.Fatalf("delete %s: %v; is known: %v", name, err, known)
+	}
+	delete(m.flows, name)
+}
+
+func (m *machine) beat(t *rapid.T) {
+	w := m.drawWorker(t)
+	m.serial++
+	key := fmt.Sprintf("%06d-1", m.serial)
+	if known := sorted(m.beats); len(known) > 0 && rapid.IntRange(0, 3).Draw(t, "repeated") == 0 {
+		key = rapid.SampledFrom(known).Draw(t, "key")
+	}
+	got, err := m.store.AcceptBeat(m.ctx, store.Arrival{Key: key, ID: "id-" + key, Group: group, Worker: w.name})
+	if err != nil {
+		t.Fatalf("beat %s: %v", key, err)
+	}
+	if len(m.flows) == 0 && m.beats[key] == nil {
+		if !got.Empty || !got.First || got.Due != 0 || got.Settled == nil {
+			t.Fatalf("beat %s of a group without flows: %+v", key, got)
+		}
+		return
+	}
+	b := m.beats[key]
+	if len(m.flows) == 0 {
+		return // it had flows when the beat came
+	}
+	if b == nil {
+		b = m.accept(key, w.name)
+	}
+	if got.Due != b.due || !got.AsOf.Equal(at(b.asOf)) || got.First != (b.worker == w.name) {
+		t.Fatalf("beat %s: due %d as of %s, first %v; want %d as of %s, first brought by %s",
+			key, got.Due, got.AsOf, got.First, b.due, at(b.asOf), b.worker)
+	}
+	m.trimBeats(t)
+}
+
+// trimBeats drops from the model what the history no longer holds: only the oldest, and only what is too much.
+func (m *machine) trimBeats(t *rapid.T) {
+	kept := take(t, m.client, m.tag).beats
+	oldest := int64(1 << 62)
+	for _, b := range kept {
+		oldest = min(oldest, b.asOf)
+	}
+	for _, key := range sorted(m.beats) {
+		if _, ok := kept[key]; ok {
+			continue
+		}
+		if m.beats[key].asOf > oldest || len(kept) < keptBeats {
+			t.Fatalf("beat %s as of %d is gone; %d are kept, the oldest as of %d", key, m.beats[key].asOf, len(kept), oldest)
+		}
+		delete(m.beats, key)
+	}
+}
+
+func (m *machine) enqueue(t *rapid.T) {
+	name := drawName(t)
+	ask := store.RunNow{Group: group, Flow: name}
+	if rapid.Bool().Draw(t, "params") {
+		ask.Params = []byte(`{"x":1}`)
+	}
+	// The walk makes the ids: what the store makes is random, and no seed would repeat it.
+	m.serial++
+	ask.ID = fmt.Sprintf("%s~%016d-%d", name, m.nowMicros, m.serial)
+	if known := sorted(m.runs); len(known) > 0 && rapid.IntRange(0, 2).Draw(t, "repeated") == 0 {
+		ask.ID = rapid.SampledFrom(known).Draw(t, "known")
+		ask.Flow = ask.ID[:1]
+	}
+	before := take(t, m.client, m.tag)
+	id, err := m.store.Enqueue(m.ctx, ask)
+	_, exists := before.records[ask.ID]
+	switch {
+	case m.flows[ask.Flow] == nil, !exists && len(m.waiting) >= maxQueued:
+		if err == nil {
+			t.Fatalf("run-now of %s: accepted, with flow %v and %d waiting", ask.Flow, m.flows[ask.Flow], len(m.waiting))
+		}
+	case err != nil:
+		t.Fatalf("run-now %s of %s: %v", ask.ID, ask.Flow, err)
+	case !exists:
+		m.waiting[id] = waiting{id, 1}
+		m.runs[id] = store.StatusPending
+	}
+}
+
+func (m *machine) renew(t *rapid.T) {
+	w := m.drawWorker(t)
+	claims := m.drawClaims(t, w, 4)
+	if len(claims) == 0 {
+		t.Skip("nothing to renew")
+	}
+	held, err := m.store.Renew(m.ctx, m.p, lease, claims)
+	if err != nil || len(held) != len(claims) {
+		t.Fatalf("renew: %v, %v", held, err)
+	}
+	for i, c := range claims {
+		h := m.current(c)
+		if held[i] != (h != nil) {
+			t.Fatalf("renew %s with token %s: %v; held is %v", c.RunID, c.Token, held[i], m.held[c.Flow.Name])
+		}
+		if h != nil {
+			h.expiry = m.now() + lease.Milliseconds()
+		}
+	}
+}
+
+// current is what the claim holds, nil if its token is not the current one.
+func (m *machine) current(c store.Claim) *holding {
+	if h := m.held[c.Flow.Name]; h != nil && fmt.Sprint(h.token) == c.Token {
+		return h
+	}
+	return nil
+}
+
+func (m *machine) drawClaims(t *rapid.T, w *worker, most int) []store.Claim {
+	tokens := sorted(w.claims)
+	if len(tokens) == 0 {
+		return nil
+	}
+	tokens = rapid.Permutation(tokens).Draw(t, "tokens")[:rapid.IntRange(1, min(most, len(tokens))).Draw(t, "count")]
+	var claims []store.Claim
+	for _, token := range tokens {
+		claims = append(claims, w.claims[token])
+	}
+	return claims
+}
+
+// takeOver is a worker that sleeps past its leases while the other one takes what it can.
+func (m *machine) takeOver(t *rapid.T) {
+	if len(m.held) == 0 {
+		t.Skip("nothing is held")
+	}
+	m.pass(t, lease)
+	m.claimBy(t, m.drawWorker(t), maxLimit, answered)
+}
+
+// staleWrites is a worker that wakes up after its lease was lost, and tries everything that it could do with it.
+func (m *machine) staleWrites(t *rapid.T) {
+	var stale []store.Claim
+	for _, w := range m.workers {
+		for _, token := range sorted(w.claims) {
+			if m.current(w.claims[token]) == nil {
+				stale = append(stale, w.claims[token])
+			}
+		}
+	}
+	if len(stale) == 0 {
+		t.Skip("nobody has a stale token")
+	}
+	c := stale[rapid.IntRange(0, len(stale)-1).Draw(t, "claim")]
+	batch := []store.Completion{{Claim: c, Outcome: store.Outcome{Status: store.StatusSuccess, Message: "woken"}}}
+	if held, err := m.store.Renew(m.ctx, m.p, lease, []store.Claim{c}); err != nil || held[0] {
+		t.Fatalf("renew %s with stale token %s: %v, %v", c.RunID, c.Token, held, err)
+	}
+	if err := m.store.Progress(m.ctx, m.p, []store.Output{{Claim: c, Log: []byte("stale")}}); err != nil {
+		t.Fatalf("progress: %v", err)
+	}
+	if log, err := m.store.RunLog(m.ctx, group, c.RunID); err == nil && string(log) == "stale" {
+		t.Fatalf("progress of %s was written with stale token %s", c.RunID, c.Token)
+	}
+	m.writeBatch(t, batch, rapid.Bool().Draw(t, "release"))
+}

@@ -1,0 +1,65 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+
+	"github.com/systole-run/systole/internal/testenv"
+	"github.com/systole-run/systole/store"
+)
+
+// NewStore makes the store under test over a client and a configuration.
+type NewStore func(client redis.UniversalClient, cfg store.Config) (*store.Store, error)
+
+// Run puts the store that newStore makes through the suite. The flags of rapid say how long: -rapid.checks walks of about
+// -rapid.steps steps.
+func Run(t *testing.T, newStore NewStore) {
+	rapid.Check(t, Property(t, newStore))
+}
+
+// Property is the suite as one property, for those who want to look at its failure. It is for one goroutine at a time.
+func Property(t testing.TB, newStore NewStore) func(*rapid.T) {
+	client, prefix := testenv.Redis(t)
+	lossy := new(lossyHook)
+	client.AddHook(lossy)
+	return func(t *rapid.T) {
+		m := newMachine(t, client, lossy, testenv.UniqueName(prefix+"-"), newStore)
+		defer m.forget()
+		t.Repeat(m.actions())
+	}
+}
+
+// Bounds and times of the walk: small, so that it meets them often.
+const (
+	keptRuns  = 3
+	keptBeats = 4
+	maxQueued = 6
+	runTTL    = 30 * time.Minute
+	lease     = 10 * time.Second
+	maxLimit  = 5
+)
+
+func (m *machine) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"":             m.check,
+		"put":          m.putFlow,
+		"delete":       m.deleteFlow,
+		"beat":         m.beat,
+		"beat-2":       m.beat, // twice as likely: without beats nothing happens
+		"claim":        m.claim,
+		"claim-2":      m.claim,
+		"renew":        m.renew,
+		"complete":     m.complete,
+		"complete-2":   m.complete,
+		"repeat":       m.repeat,
+		"release":      m.release,
+		"run-now":      m.enqueue,
+		"time":         m.passTime,
+		"crash":        m.crash,
+		"take-over":    m.takeOver,
+		"stale-writes": m.staleWrites,
+	}
+}

@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/systole-run/systole/store"
+)
+
+func (m *machine) complete(t *rapid.T) { m.drawBatch(t, false) }
+func (m *machine) release(t *rapid.T)  { m.drawBatch(t, true) }
+
+func (m *machine) drawBatch(t *rapid.T, release bool) {
+	claims := m.drawClaims(t, m.drawWorker(t), 4)
+	if len(claims) == 0 {
+		t.Skip("nothing to end")
+	}
+	var batch []store.Completion
+	for _, c := range claims {
+		out := store.Outcome{Status: store.StatusSuccess, Took: time.Second, Log: []byte("output")}
+		if rapid.Bool().Draw(t, "fails") {
+			out.Status, out.Reason, out.Error, out.Log = store.StatusFailed, store.ReasonError, "boom", nil
+		}
+		batch = append(batch, store.Completion{Claim: c, Outcome: out})
+	}
+	if rapid.IntRange(0, 4).Draw(t, "twice") == 0 {
+		batch = append(batch, batch[0])
+	}
+	if rapid.IntRange(0, 9).Draw(t, "lost") == 0 {
+		m.lossy.lose = func() {}
+	}
+	m.writeBatch(t, batch, release)
+}
+
+// repeat is a completion or release that was accepted, sent once more.
+func (m *machine) repeat(t *rapid.T) {
+	if len(m.past) == 0 {
+		t.Skip("nothing was written")
+	}
+	again := m.past[rapid.IntRange(0, len(m.past)-1).Draw(t, "again")]
+	m.writeBatch(t, []store.Completion{again.completion}, again.release)
+}
+
+// writeBatch completes or releases, and has the model do the same for what it must accept.
+func (m *machine) writeBatch(t *rapid.T, batch []store.Completion, release bool) {
+	before := take(t, m.client, m.tag)
+	write := m.store.Complete
+	if release {
+		write = m.store.Release
+	}
+	retried := m.lossy.lose != nil // the answers to the first call are lost; those to the second say the same
+	answers, settled, err := write(m.ctx, m.p, batch)
+	if err != nil || len(answers) != len(batch) {
+		t.Fatalf("write: %d answers of %d, %v", len(answers), len(batch), err)
+	}
+	accepted := map[string]bool{}
+	for i, c := range batch {
+		token := c.Claim.Token
+		switch {
+		case m.current(c.Claim) != nil:
+			accepted[token] = true
+			m.accepted(t, c, release)
+			m.mustAnswer(t, c, answers[i], nil)
+		case accepted[token]: // twice in one batch
+			if answers[i].Err != nil && (!errors.Is(answers[i].Err, store.ErrStale) || retried) {
+				t.Fatalf("the second of %s: %v", c.Claim.RunID, answers[i].Err)
+			}
+		case release && c.Claim.RunNow() && m.handedBack(c):
+			// It waits as it was written, and answers the same; or it has gone on since, and the token is stale.
+		case m.wroteBefore(c, release) && before.records[c.Claim.RunID] != "":
+			m.mustAnswer(t, c, answers[i], nil)
+		default:
+			m.mustAnswer(t, c, answers[i], store.ErrStale)
+		}
+	}
+	m.told(t, settled)
+	m.bounded(t, batch, accepted, release)
+}
+
+func (m *machine) mustAnswer(t *rapid.T, c store.Completion, got store.Completed, want error) {
+	if !errors.Is(got.Err, want) {
+		t.Fatalf("write of %s with token %s: %v, want %v; held is %v", c.Claim.RunID, c.Claim.Token, got.Err, want, m.held[c.Claim.Flow.Name])
+	}
+}
+
+func (m *machine) accepted(t *rapid.T, c store.Completion, release bool) {
+	name := c.Claim.Flow.Name
+	if slices.ContainsFunc(m.past, func(w written) bool { return w.completion.Claim.Token == c.Claim.Token }) {
+		t.Fatalf("run %s with token %s was ended before", c.Claim.RunID, c.Claim.Token)
+	}
+	if release {
+		m.handBack(name, c.Claim.Flow)
+	} else {
+		m.end(name, c.Outcome.Status)
+	}
+	m.past = append(m.past, written{c, release})
+}
+
+func (m *machine) handedBack(c store.Completion) bool {
+	return slices.ContainsFunc(m.past, func(w written) bool {
+		return w.release && w.completion.Claim.Token == c.Claim.Token
+	})
+}
+
+// wroteBefore reports whether the very same was accepted before.
+func (m *machine) wroteBefore(c store.Completion, release bool) bool {
+	for _, w := range m.past {
+		same := w.completion.Claim.Token == c.Claim.Token && w.release == release
+		was, is := w.completion.Outcome, c.Outcome
+		if same && was.Took == is.Took && (release || fmt.Sprint(was) == fmt.Sprint(is)) {
+			return true
+		}
+	}
+	return false
+}
+
+// told holds the beats that are settled since the last step against those that the caller was told of.
+func (m *machine) told(t *rapid.T, settled []store.BeatView) {
+	ids := map[string]bool{}
+	for _, view := range settled {
+		ids[view.ID] = true
+		if view.SettledAt == nil {
+			t.Fatalf("told of beat %s, which is not settled: %+v", view.ID, view)
+		}
+	}
+	for key, b := range take(t, m.client, m.tag).beats {
+		if b.settled && !m.settled[key] && !ids["id-"+key] {
+			t.Fatalf("beat %s was settled, told were %v", key, settled)
+		}
+	}
+}
+
+// bounded holds the history of flows that have just ended a run against its bound.
+func (m *machine) bounded(t *rapid.T, batch []store.Completion, accepted map[string]bool, release bool) {
+	s := take(t, m.client, m.tag)
+	for _, c := range batch {
+		name, kept := c.Claim.Flow.Name, 0
+		for run := range s.records {
+			if run[:1] == name {
+				kept++
+			}
+		}
+		if most := keptRuns + m.openRuns(name); accepted[c.Claim.Token] && !release && kept > most {
+			t.Fatalf("%d runs of %s are kept, at most %d may be", kept, name, most)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package store
+
+import "time"
+
+// FlowView is a flow as readers see it: its definition and where it stands.
+type FlowView struct {
+	DataFlow
+	// NextSlot is the next slot, or the one being worked on; nil for a flow on demand or without a slot ahead.
+	NextSlot *time.Time `json:"next_slot,omitempty"`
+	// Due says that a beat as of now would run it.
+	Due bool `json:"due"`
+	// RunningID is the id of the run that holds the flow's lease, empty if none does.
+	RunningID string `json:"running_id,omitempty"`
+	// What the last finished attempt was, and when it ended.
+	LastRunID   string     `json:"last_run_id,omitempty"`
+	LastStatus  Status     `json:"last_status,omitempty"`
+	LastSlot    *time.Time `json:"last_slot,omitempty"`
+	LastEndedAt *time.Time `json:"last_ended_at,omitempty"`
+	// Failures counts the failed occurrences since the last success.
+	Failures int `json:"failures"`
+}
+
+// BeatView is one heartbeat and what came of it.
+type BeatView struct {
+	ID             string     `json:"id"`
+	Group          string     `json:"group"`
+	Source         string     `json:"source,omitempty"`
+	Note           string     `json:"note,omitempty"`
+	AsOf           time.Time  `json:"as_of"` // when Redis first saw it; what was due then is what it runs
+	FlowsDue       int        `json:"flows_due"`
+	FlowsTriggered int        `json:"flows_triggered"`
+	Running        int        `json:"running"`
+	Succeeded      int        `json:"succeeded"`
+	Failed         int        `json:"failed"`
+	SettledAt      *time.Time `json:"settled_at,omitempty"`
+}
+
+// GroupStatus is a group at a glance.
+type GroupStatus struct {
+	Group      string     `json:"group"`
+	Flows      int        `json:"flows"`
+	Due        int        `json:"due"`    // occurrences that a beat as of now would run
+	Queued     int        `json:"queued"` // run-nows that wait for a worker or for their flow
+	Running    int        `json:"running"`
+	LastBeatID string     `json:"last_beat_id,omitempty"`
+	LastBeatAt *time.Time `json:"last_beat_at,omitempty"`
+}
+
+// RunFilter selects runs. Zero fields select everything.
+type RunFilter struct {
+	Flow   string
+	Status Status
+	Limit  int    // 1 to 1,000; 0 means 100
+	After  string // cursor that an earlier page gave as its next
+}
+
+// Change is what PutFlow did.
+type Change string
+
+// The outcomes of PutFlow.
+const (
+	FlowCreated   Change = "created"
+	FlowChanged   Change = "changed"
+	FlowUnchanged Change = "unchanged"
+)
