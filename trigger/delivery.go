@@ -1,0 +1,90 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// settleTimeout bounds the confirmation of one delivery. It is granted also when the consumer is ending: a request that
+// was handled is to be settled.
+const settleTimeout = 5 * time.Second
+
+// process handles one delivery and settles it. If the process dies anywhere in here, or the confirmation is lost, the
+// request is delivered again after AckWait, and the handler finds that it has it already.
+func (c *RunConsumer) process(ctx context.Context, msg jetstream.Msg) {
+	meta, err := msg.Metadata()
+	if err != nil { // a message without metadata cannot be settled
+		c.logger.Warn("run request without metadata ignored", keySubject, quote(msg.Subject()), keyError, err)
+		return
+	}
+	m := stored{subject: msg.Subject(), seq: meta.Sequence.Stream, at: meta.Timestamp, header: msg.Headers(), data: msg.Data()}
+	run, bad := c.subjects.runOf(m)
+	if bad != nil {
+		c.bury(ctx, msg, letter{m, *bad})
+		return
+	}
+	err = c.call(ctx, run)
+	switch {
+	case err == nil:
+		c.confirm(ctx, msg, run)
+	case errors.Is(err, ErrRejected):
+		c.bury(ctx, msg, letter{m, fault{faultRejected, err}})
+	default:
+		c.logger.Warn("run request could not be handled, trying again", keyMessage, run.ID, keyGroup, run.Group, keyFlow, run.Flow,
+			keyAttempt, meta.NumDelivered, keyError, err)
+		c.giveBack(ctx, msg, meta.NumDelivered)
+	}
+}
+
+// call gives the handler two thirds of AckWait, so that the request is settled before another worker gets it.
+func (c *RunConsumer) call(ctx context.Context, run RunRequest) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AckWait*2/3,
+		fmt.Errorf("run request not handled within %s", c.cfg.AckWait*2/3))
+	defer cancel()
+	return c.handle(WithTraceParent(ctx, run.TraceParent), run)
+}
+
+// confirm acknowledges and waits for the server to confirm that.
+func (c *RunConsumer) confirm(ctx context.Context, msg jetstream.Msg, run RunRequest) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	if err := msg.DoubleAck(ctx); err != nil {
+		c.outcomes.WithLabelValues("unconfirmed").Inc()
+		c.logger.Info("run request handled, its acknowledgement not confirmed; it may be delivered again", keyMessage, run.ID,
+			keyGroup, run.Group, keyFlow, run.Flow, keyError, err)
+		return
+	}
+	c.outcomes.WithLabelValues("accepted").Inc()
+}
+
+// bury keeps a request among the dead and takes it off the queue, in this order: if the process dies in between, it is
+// delivered again, and its copy among the dead has the same message id.
+func (c *RunConsumer) bury(ctx context.Context, msg jetstream.Msg, bad letter) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	if err := c.morgue.keep(ctx, bad); err != nil {
+		c.giveBack(ctx, msg, 1)
+		return
+	}
+	c.morgue.note(bad)
+	c.outcomes.WithLabelValues("dead").Inc()
+	if err := msg.TermWithReason(bad.reasonText()); err != nil {
+		c.logger.Debug("dead run request not taken off the queue", keySeq, bad.seq, keyError, err)
+	}
+}
+
+// giveBack asks for another delivery: after a growing wait, or at once and elsewhere if this consumer is ending.
+func (c *RunConsumer) giveBack(ctx context.Context, msg jetstream.Msg, delivered uint64) {
+	c.outcomes.WithLabelValues("retried").Inc()
+	wait := spread(redeliverFirst, redeliverMost, int(min(delivered, 16))-1)
+	if ctx.Err() != nil {
+		wait = time.Millisecond
+	}
+	if err := msg.NakWithDelay(wait); err != nil {
+		c.logger.Debug("run request not given back; it is delivered again after AckWait", keyError, err)
+	}
+}

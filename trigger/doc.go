@@ -1,0 +1,51 @@
+// Package trigger brings heartbeats from outside to the workers. It owns the HTTP gateway, the subjects, streams and
+// messages on NATS, and the way of a beat in between. It knows nothing of flows and nothing of Redis, and it has no
+// clock that makes anything due: without a beat from outside, nothing happens here.
+//
+// # The way of a beat
+//
+//	GET or POST /heartbeat ─> Gateway ─ HeartbeatEvent ─> Publisher ─┐
+//	                                                                 v
+//	any other system ────────────────────────────────> systole.beat.<group>
+//	                                                                 │ stream SYSTOLE_BEATS: the newest of each group
+//	                            ┌──── at start, on reconnect, ───────┤
+//	                            │     now and then                   v republished, with sequence and server time
+//	                            v                            systole.tick.<group>
+//	worker's handler <─ lane of the group <─ Follower <──────────────┘
+//
+// A Publisher gives an Ack only for a message that JetStream has acknowledged; everything else is ErrUnavailable. A
+// Follower keeps nothing on the server: a plain subscription tells it of new beats, and the stream, which holds the
+// newest beat of each group as a register, tells it of those that it missed. So there is no consumer that can go deaf:
+// a reconnect, a restarted server, a stream that was deleted and made anew, and a server that lost everything are all
+// the same to it. Publisher, Follower and RunConsumer each make streams anew that are gone.
+//
+// # What is promised
+//
+//   - A beat that was acknowledged reaches every follower of its group that is connected or connects while the stream
+//     keeps it (StreamConfig.BeatTTL), or a newer beat of the group does, which covers it: beats are idempotent.
+//   - Beats of one group are handed over in order and one at a time; a slow group holds up no other. A beat whose handler
+//     fails is tried again until it succeeds or a newer one is there. A beat may be handed over twice; its sequence and
+//     time of storage tell that it is the same.
+//   - A beat carries no time of its own. A payload that claims one is a bad message.
+//   - The same message id within the duplicate window is stored once.
+//   - A bad message is counted, logged once per kind and minute, kept once on systole.dead.<beat|run> with the reason in
+//     a header, and taken out of the register; it stops nothing. Two things it can do: while no worker runs, it replaces
+//     the beat before it in the register of its own group; and where more than 256 wait to be kept, the rest are only
+//     counted.
+//
+// # Run requests, events, hints
+//
+// Requests to run a flow now wait in the work queue SYSTOLE_RUNS, and one of all workers takes each: a RunConsumer
+// acknowledges when its handler has written the request down, and waits for the confirmation. If it dies before that,
+// the request goes to another one, so the handler must be idempotent by the message id.
+//
+// Events are CloudEvents on systole.event.<group>.<kind>, for whoever listens; nothing of ours depends on them but
+// the answer to ?wait=, for which a SettledWatch subscribes before the beat is published. Hints on systole.wake.<group> tell
+// workers that there may be something to claim; a lost one costs time, never a run.
+//
+// # Who may publish
+//
+// The gateway authenticates; NATS does the same for those who publish directly. Give senders leave to publish on
+// systole.beat.> and systole.run.> only. A tick that does not carry JetStream's headers is a bad message, but whoever
+// may publish on systole.tick.> can forge them.
+package trigger

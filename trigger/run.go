@@ -1,0 +1,206 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// RunConsumerName is the durable consumer that all workers share. It takes the requests of all groups, whatever groups a
+// worker serves: the handler only writes them into Redis, and consumers of a work queue may not overlap, so that
+// consumers per group would stand in each other's way as soon as the groups of a worker change.
+const RunConsumerName = "systole-workers"
+
+// Defaults of RunConsumerConfig, and how long one request for messages stands.
+const (
+	DefaultAckWait     = 30 * time.Second
+	DefaultConcurrency = 16
+
+	fetchWait      = 5 * time.Second
+	fetchHeartbeat = time.Second
+	redeliverFirst = time.Second
+	redeliverMost  = time.Minute
+)
+
+// ErrRejected is what a handler gives, wrapped with the reason, for a request that no repetition would help.
+var ErrRejected = errors.New("run request rejected")
+
+// RunConsumerConfig configures a RunConsumer. The zero value is fit for use.
+type RunConsumerConfig struct {
+	Prefix      string                // of all subjects; DefaultPrefix
+	Streams     StreamConfig          // how streams that are gone are made anew; its Prefix is Prefix
+	AckWait     time.Duration         // after which a request goes to another worker, 1s or more; DefaultAckWait
+	Concurrency int                   // requests handled at the same time; DefaultConcurrency
+	Logger      *slog.Logger          // nil: no logs
+	Registerer  prometheus.Registerer // nil: no metrics
+}
+
+// Validate reports every field that is out of bounds.
+func (c RunConsumerConfig) Validate() error {
+	var invalid InvalidError
+	if c.AckWait != 0 && c.AckWait < time.Second {
+		invalid.add("ack_wait", c.AckWait.String(), "1s or more")
+	}
+	if c.Concurrency < 0 || c.Concurrency > 256 {
+		invalid.add("concurrency", fmt.Sprint(c.Concurrency), "1 to 256")
+	}
+	return errors.Join(invalid.orNil(), c.Streams.Validate())
+}
+
+// RunConsumer takes run requests off the work queue, shared with all other workers.
+type RunConsumer struct {
+	cfg      RunConsumerConfig
+	subjects Subjects
+	store    *storer
+	handle   func(context.Context, RunRequest) error
+	morgue   *morgue
+	outcomes *prometheus.CounterVec
+	logger   *slog.Logger
+
+	running atomic.Bool
+	started chan struct{}
+	once    sync.Once
+}
+
+// NewRunConsumer makes a consumer on a connection, which stays the caller's. handle is called from several goroutines
+// and must be idempotent by RunRequest.ID, as a request may be delivered again: nil settles the request, ErrRejected
+// puts it among the dead, any other error delivers it again after a growing wait.
+func NewRunConsumer(nc *nats.Conn, cfg RunConsumerConfig, handle func(context.Context, RunRequest) error) (*RunConsumer, error) {
+	cfg.Streams.Prefix = cfg.Prefix
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("run consumer settings: %w", err)
+	}
+	if handle == nil {
+		return nil, errors.New("run consumer: found no handler, allowed is a function")
+	}
+	if cfg.AckWait == 0 {
+		cfg.AckWait = DefaultAckWait
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = DefaultConcurrency
+	}
+	store, err := newStorer(nc, cfg.Streams, 0, newPublishMetrics(cfg.Registerer))
+	if err != nil {
+		return nil, err
+	}
+	logger := orDiscard(cfg.Logger)
+	return &RunConsumer{
+		cfg: cfg, subjects: Subjects{Prefix: cfg.Prefix}, store: store, handle: handle, logger: logger,
+		morgue:   newMorgue("run", store, newBadMetrics(cfg.Registerer), logger),
+		outcomes: newRunOutcomes(cfg.Registerer),
+		started:  make(chan struct{}),
+	}, nil
+}
+
+// Started is closed when the consumer asks for requests for the first time.
+func (c *RunConsumer) Started() <-chan struct{} { return c.started }
+
+// Run consumes until ctx ends, and then gives nil. It gives an error only if the connection is closed for good; while
+// the server is away, or the stream is being made anew, it tries again. It runs once.
+func (c *RunConsumer) Run(ctx context.Context) error {
+	if !c.running.CompareAndSwap(false, true) {
+		return errors.New("consume run requests: Run was called before")
+	}
+	for attempt := 0; ; attempt++ {
+		began := time.Now()
+		err := c.consume(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case c.store.nc.IsClosed():
+			return fmt.Errorf("consume run requests: %w", nats.ErrConnectionClosed)
+		case time.Since(began) > fetchWait:
+			attempt = 0
+		}
+		if attempt > 1 && c.store.nc.IsConnected() {
+			c.logger.Warn("run requests cannot be consumed, trying again", keyConsumer, RunConsumerName, keyAttempt, attempt+1, keyError, err)
+		}
+		_ = pause(ctx, backoff(attempt))
+	}
+}
+
+// consume fetches until something fails, such as a consumer that is gone. What it took is settled when it returns.
+func (c *RunConsumer) consume(ctx context.Context) error {
+	consumer, err := c.consumer(ctx)
+	if err != nil {
+		return err
+	}
+	var working sync.WaitGroup
+	defer working.Wait()
+	free := make(chan struct{}, c.cfg.Concurrency)
+	for {
+		err := c.fetch(ctx, consumer, func(msg jetstream.Msg) {
+			free <- struct{}{}
+			working.Go(func() {
+				defer func() { <-free }()
+				c.process(ctx, msg)
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("fetch run requests: %w", err)
+		}
+	}
+}
+
+// fetch passes on what comes in while one request for messages stands. Messages that have come when ctx ends are passed
+// on, too: they are this consumer's to give back.
+func (c *RunConsumer) fetch(ctx context.Context, consumer jetstream.Consumer, pass func(jetstream.Msg)) error {
+	standing, cancel := context.WithTimeout(ctx, fetchWait)
+	defer cancel()
+	batch, err := consumer.Fetch(c.cfg.Concurrency, jetstream.FetchContext(standing), jetstream.FetchHeartbeat(fetchHeartbeat))
+	if err != nil {
+		return err
+	}
+	c.once.Do(func() { close(c.started) })
+	for msg := range batch.Messages() {
+		pass(msg)
+	}
+	if ctx.Err() == nil && errors.Is(batch.Error(), context.DeadlineExceeded) {
+		return nil // nothing to do
+	}
+	return batch.Error()
+}
+
+// consumer makes the durable consumer, or finds it, and makes the stream anew if that is gone.
+func (c *RunConsumer) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if !c.store.nc.IsConnected() {
+		return nil, nats.ErrDisconnected
+	}
+	cfg := jetstream.ConsumerConfig{
+		Durable:       RunConsumerName,
+		Description:   "Workers write run requests into Redis",
+		FilterSubject: c.subjects.runs(),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       c.cfg.AckWait,
+		MaxDeliver:    -1,
+	}
+	consumer, err := c.store.js.CreateOrUpdateConsumer(ctx, c.subjects.RunStream(), cfg)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := c.store.ensure(ctx); err != nil {
+			return nil, err
+		}
+		consumer, err = c.store.js.CreateOrUpdateConsumer(ctx, c.subjects.RunStream(), cfg)
+	}
+	if err != nil {
+		return nil, translate("create consumer "+RunConsumerName, err)
+	}
+	return consumer, nil
+}
+
+// newRunOutcomes counts run requests by how their delivery ended.
+func newRunOutcomes(r prometheus.Registerer) *prometheus.CounterVec {
+	return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "systole_run_requests_total",
+		Help: "Deliveries of run requests, by outcome: accepted, unconfirmed, dead, retried.",
+	}, []string{"outcome"}))
+}

@@ -1,0 +1,45 @@
+package trigger
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+)
+
+// screenedListener puts every connection behind a screen, and TLS, if there is any, behind that.
+type screenedListener struct {
+	net.Listener
+	cfg ServerConfig
+	tls *tls.Config // nil: plain
+}
+
+// Accept implements net.Listener.
+func (l *screenedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if l.tls == nil {
+		return &screen{Conn: conn, limit: l.cfg.MaxHeaderBytes}, nil
+	}
+	secured := tls.Server(conn, l.tls)
+	return &tlsScreen{screen: &screen{Conn: secured, limit: l.cfg.MaxHeaderBytes}, tls: secured, cfg: l.cfg}, nil
+}
+
+// tlsScreen is a screen whose connection is encrypted.
+type tlsScreen struct {
+	*screen
+	tls *tls.Conn
+	cfg ServerConfig
+}
+
+// ConnectionState is asked by net/http before it reads, on the connection's own goroutine, to fill Request.TLS. The
+// handshake is done here, with an end to it; if it fails every later use of the connection fails too.
+func (s *tlsScreen) ConnectionState() tls.ConnectionState {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ReadHeaderTimeout)
+	defer cancel()
+	if err := s.tls.HandshakeContext(ctx); err != nil {
+		s.cfg.Logger.Debug("TLS handshake failed", keyClient, s.RemoteAddr().String(), keyError, err)
+	}
+	return s.tls.ConnectionState()
+}
