@@ -1,0 +1,90 @@
+// Package executor runs one claimed occurrence of a DataFlow, apart from all others.
+//
+// It owns FlowExecutor, the Registry that finds the executor of a flow's kind, and one folder per kind: function
+// (registered Go functions), subprocess (`exec`) and webhook (`http`). It does not know of Redis, leases or
+// heartbeats: what it needs is in the Task, and what came of it is in the Result.
+//
+//	Task ──> Measure ──> Registry ──┬─> function     a goroutine
+//	                     guards     ├─> subprocess   a process group
+//	                     against    └─> webhook      one request
+//	Result <── panics <─────────────┘
+//
+// What always holds: Execute returns soon after its context ends, whatever the flow's code does; nothing that the flow
+// does, a panic included, becomes anything but that Result; and nothing that it started is left behind. The one thing
+// that Go cannot end is a goroutine: package function says what it does about one that will not stop.
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/systole-run/systole/store"
+)
+
+// Causes with which a run's context is cancelled (context.Cause), so that an executor and the flow can tell why.
+var (
+	// ErrTimeout: the flow's timeout passed.
+	ErrTimeout = errors.New("timeout of the flow passed")
+	// ErrLeaseLost: the lease could not be renewed in time; another worker may run the occurrence by now.
+	ErrLeaseLost = errors.New("lease lost")
+	// ErrDraining: the worker shuts down and hands the occurrence back. The flow gets the usual grace to end.
+	ErrDraining = errors.New("worker is draining")
+	// ErrAborted: the worker ends at once and hands the occurrence back. No grace is given.
+	ErrAborted = errors.New("worker ends at once")
+)
+
+// Task is one attempt at an occurrence: everything an executor of any kind gets. It is not changed by executors.
+type Task struct {
+	Flow         store.DataFlow
+	RunID        string
+	OccurrenceID string    // the same for every attempt: the flow's idempotency key
+	Slot         time.Time // zero for a run-now
+	Attempt      int       // from 1
+	Token        string    // fencing token: higher for every attempt; decimal
+	Worker       string
+	Params       json.RawMessage // nil unless started with params
+	Cursor       string          // what the last successful run left; empty at first
+	Deadline     time.Time       // when the flow's timeout passes, by the local clock
+	TraceParent  string          // W3C traceparent of the run's span, or empty
+
+	// Log takes the run's output; nil discards it. Writing never fails, never blocks for long, and is safe for
+	// concurrent use. Past the cap the oldest bytes go. Tail is one.
+	Log io.Writer
+}
+
+// Output is where the run's output goes: Log, or nowhere where Log is nil.
+func (t Task) Output() io.Writer {
+	if t.Log == nil {
+		return io.Discard
+	}
+	return t.Log
+}
+
+// Result is what came of a Task. The zero value is a success without a message.
+type Result struct {
+	// Err is why the run failed, nil if it succeeded. Its text is kept with the run, cut to MaxText.
+	Err error
+	// Reason is one of store's Reason constants; set where Err is set.
+	Reason string
+	// Permanent says that another attempt would fail the same way.
+	Permanent bool
+	// Cursor replaces the flow's cursor if the run succeeded and Cursor is not nil.
+	Cursor *string
+	// Message is a short text that a successful run may give, cut to MaxText.
+	Message string
+}
+
+// FlowExecutor runs one Task to its end.
+//
+// Execute blocks until the attempt is over and all that it started has ended. It stops early when ctx ends;
+// context.Cause says why. The caller has put Task.Deadline on ctx with ErrTimeout as its cause, so an executor needs
+// no timer of its own. Every failure is in the Result; it does not panic. It is safe for concurrent use.
+//
+// An executor starts what it is given, each time it is called: that an occurrence is not run twice at once is the
+// lease's doing, not its own.
+type FlowExecutor interface {
+	Execute(ctx context.Context, task Task) Result
+}

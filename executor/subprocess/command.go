@@ -1,0 +1,117 @@
+package subprocess
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/store"
+)
+
+// lookUp finds the absolute path of the program: from the flow's folder if there is a slash in it, else on Path. It also
+// sees to the flow's folder, which a failing start would not tell from a missing program.
+func (e *Executor) lookUp(spec store.ExecSpec) (string, error) {
+	if info, err := os.Stat(e.dir(spec)); err != nil {
+		return "", fmt.Errorf("find dir: %w", err)
+	} else if !info.IsDir() {
+		return "", fmt.Errorf("find dir: found a file at %s, allowed is a folder", e.dir(spec))
+	}
+	program := spec.Command[0]
+	if strings.Contains(program, "/") {
+		if !filepath.IsAbs(program) {
+			program = filepath.Join(e.dir(spec), program)
+		}
+		return exec.LookPath(program)
+	}
+	for _, dir := range filepath.SplitList(e.cfg.Path) {
+		if !filepath.IsAbs(dir) { // would depend on where the worker was started, or let a flow's folder shadow ls
+			continue
+		}
+		if found, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return found, nil
+		}
+	}
+	return "", fmt.Errorf("found no program %q on PATH %s", program, e.cfg.Path)
+}
+
+// dir is where the flow's relative paths start.
+func (e *Executor) dir(spec store.ExecSpec) string {
+	if filepath.IsAbs(spec.Dir) {
+		return spec.Dir
+	}
+	return filepath.Join(e.cfg.Dir, spec.Dir)
+}
+
+// command gives the command, still without its streams.
+func (e *Executor) command(task executor.Task, program string, folder *folder) *exec.Cmd {
+	spec := task.Flow.Exec
+	cmd := exec.Command(program, spec.Command[1:]...)
+	cmd.Args[0] = spec.Command[0]
+	cmd.Env = environment(task, e.cfg.Path, folder)
+	cmd.Dir = folder.temp()
+	if spec.Dir != "" {
+		cmd.Dir = e.dir(*spec)
+	}
+	cmd.SysProcAttr = processAttributes()
+	return cmd
+}
+
+// environment is all that the command gets: nothing of the worker's own but PATH, where secrets tend to live. What the
+// flow names replaces the general part; the runtime's own names stand above both.
+func environment(task executor.Task, path string, folder *folder) []string {
+	env := []string{"PATH=" + path, "HOME=" + folder.temp(), "TMPDIR=" + folder.temp(), "LANG=C.UTF-8"}
+	for name, value := range task.Flow.Exec.Env {
+		env = append(env, name+"="+value)
+	}
+	env = append(env,
+		"SYSTOLE_FLOW="+task.Flow.Name,
+		"SYSTOLE_GROUP="+task.Flow.Group,
+		"SYSTOLE_RUN_ID="+task.RunID,
+		"SYSTOLE_OCCURRENCE_ID="+task.OccurrenceID,
+		"SYSTOLE_SLOT="+timestamp(task.Slot),
+		"SYSTOLE_ATTEMPT="+strconv.Itoa(task.Attempt),
+		"SYSTOLE_TOKEN="+task.Token,
+		"SYSTOLE_DEADLINE="+timestamp(task.Deadline),
+		"SYSTOLE_WORKER="+task.Worker,
+		"SYSTOLE_CURSOR="+task.Cursor,
+		"SYSTOLE_CURSOR_OUT="+folder.cursorPath(),
+	)
+	if task.TraceParent != "" {
+		env = append(env, "TRACEPARENT="+task.TraceParent)
+	}
+	return env
+}
+
+// timestamp is RFC 3339 in UTC; empty for no time, so that a script under `set -u` can ask.
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// startError says why a found program did not start, and whether it ever would: a lack of processes, memory or
+// descriptors passes, a wrong file does not.
+func startError(err error) error {
+	err = fmt.Errorf("start command: %w", err)
+	for _, lasting := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.ENOEXEC, syscall.E2BIG, syscall.EINVAL} {
+		if errors.Is(err, lasting) {
+			return executor.Permanent(err)
+		}
+	}
+	return err
+}
+
+func closeFile(f *os.File) {
+	if f != nil {
+		_ = f.Close()
+	}
+}
