@@ -1,0 +1,86 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+)
+
+// claimRetry is how long a partition is left alone after its claim failed; the store has repeated it by then.
+const claimRetry = 500 * time.Millisecond
+
+// claimLoop claims as many occurrences as slots are free, from one partition after the other, until ctx ends. Runs go on
+// inner, which outlives it.
+func (w *Worker) claimLoop(ctx, inner context.Context) {
+	for ctx.Err() == nil {
+		free := w.cfg.Concurrency - w.active.count()
+		if free <= 0 {
+			w.waitFor(ctx, w.active.freed, -1)
+			continue
+		}
+		p, lane, ready, wait := w.lanes.take(time.Now())
+		if lane == nil {
+			w.waitFor(ctx, w.lanes.changed, wait)
+			continue
+		}
+		w.claimFrom(ctx, inner, p, lane.claimer, max(1, min(free/ready, w.cfg.Batch)))
+	}
+}
+
+// waitFor blocks until the signal comes, the wait (negative for none) is over, or ctx ends.
+func (w *Worker) waitFor(ctx context.Context, signal <-chan struct{}, wait time.Duration) {
+	var elapsed <-chan time.Time
+	if wait >= 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		elapsed = timer.C
+	}
+	select {
+	case <-signal:
+	case <-elapsed:
+	case <-ctx.Done():
+	}
+}
+
+func (w *Worker) claimFrom(ctx, inner context.Context, p store.Partition, claimer *store.Claimer, limit int) {
+	asked := time.Now()
+	claimed, err := claimer.Claim(ctx, limit)
+	if err != nil {
+		w.lanes.retry(p, claimRetry)
+		if ctx.Err() == nil {
+			w.log.Error("claim failed; it is repeated", logkey.Group, p.Group, logkey.Error, err)
+		}
+		return
+	}
+	w.metrics.claimed(p.Group, len(claimed.Claims))
+	for _, broken := range claimed.Broken {
+		w.log.Error("occurrence cannot be read; put its flow again", logkey.Group, p.Group, logkey.Error, broken)
+	}
+	for _, claim := range claimed.Claims {
+		w.start(inner, claim, asked)
+	}
+	w.lanes.leave(p, claimed)
+	w.tellSettled(claimed.Settled)
+}
+
+// start runs a claim in a goroutine of its own. asked is when the claim was sent: the lease is counted from then.
+func (w *Worker) start(inner context.Context, claim store.Claim, asked time.Time) {
+	run := w.active.add(inner, claim, asked.Add(w.cfg.Lease), w.cfg.LogBytes)
+	w.metrics.running.Inc()
+	if claim.RecoveredID != "" {
+		w.metrics.recovered.Inc()
+		w.log.Warn("taking over an occurrence whose lease expired", append(runKeys(claim), "lost_run_id", claim.RecoveredID)...)
+		w.tell(trigger.EventRunRecovered, claim.Partition.Group, claim.RunID, recovered{Run: claim.Run(), LostRunID: claim.RecoveredID})
+	}
+	w.tell(trigger.EventRunStarted, claim.Partition.Group, claim.RunID, claim.Run())
+	go w.execute(run)
+}
+
+// recovered is the data of the event run.recovered.
+type recovered struct {
+	store.Run
+	LostRunID string `json:"lost_run_id"`
+}

@@ -1,0 +1,39 @@
+// Package worker makes heartbeats into runs.
+//
+// It owns the way of an occurrence from a heartbeat to its completion: follow beats, claim what is due, run it, renew
+// its lease, complete it, and on shutdown drain. It decides nothing about time, due or ownership: the store does. It
+// triggers nothing: a beat, a run-now or a hint from outside starts each claim; timers only renew leases, and look after
+// leases of others that may have expired, since that finishes what a beat asked for.
+//
+//	trigger.Follower ──▶ HeartbeatEvent ──▶ store.AcceptBeat
+//	                           │ there may be something to claim in these partitions
+//	                           ▼
+//	                       claim loop ──▶ store.Claim, as many as slots are free
+//	                           │ one goroutine per claim
+//	                           ▼
+//	                  FlowExecutor.Execute ◀── cancelled: timeout, lease lost, draining
+//	                           │                        ▲
+//	                           ▼                        │ every third of the lease
+//	                      completer ──▶ store.Complete  renewer ──▶ store.Renew, store.Progress
+//	                           │
+//	                           ▼
+//	                  slot free ──▶ claim loop
+//
+// # States of a claim in a worker
+//
+//	running ──▶ completing ──▶ completed                  (the usual way)
+//	   │             └───────▶ stale: dropped             (another attempt owns the occurrence)
+//	   ├─ lease not renewed in time ──▶ cancelled, dropped (its lease expires; someone recovers it)
+//	   └─ draining ──▶ cancelled ──▶ released              (due again, no attempt spent)
+//
+// # What always holds
+//
+// A claim holds its slot until its end is written, so a worker never holds more than Concurrency occurrences, and a
+// Redis that is away stops it from taking more.
+//
+// A run is cancelled at the latest when its lease may have expired, counted by the local clock from before the claim
+// or renewal was sent; so no worker knowingly runs what another may have taken over. Where a worker was frozen and
+// does not know, the token decides.
+//
+// A completion is repeated until Redis has answered it; what it answers is final.
+package worker

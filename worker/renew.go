@@ -1,0 +1,67 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/store"
+)
+
+// renewLoop renews all leases every third of their length, in one call per partition, and stores the output that runs
+// have given since. It ends with ctx.
+func (w *Worker) renewLoop(ctx context.Context) {
+	every := time.NewTicker(w.cfg.Lease / 3)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+			for p, runs := range w.active.byPartition() {
+				w.renew(ctx, p, runs)
+			}
+		}
+	}
+}
+
+// renew extends the leases of one partition. A failed call is not the end of a run: its own timer is, which only a
+// renewal that was answered moves.
+func (w *Worker) renew(ctx context.Context, p store.Partition, runs []*activeRun) {
+	claims := make([]store.Claim, len(runs))
+	for i, run := range runs {
+		claims[i] = run.claim
+	}
+	asked := time.Now()
+	// An answer that comes after the leases may have expired is of no use.
+	bounded, cancel := context.WithTimeout(ctx, w.cfg.Lease/3)
+	defer cancel()
+	held, err := w.store.Renew(bounded, p, w.cfg.Lease, claims)
+	if err != nil {
+		w.log.Warn("leases could not be renewed; it is tried again", logkey.Group, p.Group, logkey.Count, len(runs), logkey.Error, err)
+		return
+	}
+	for i, run := range runs {
+		if held[i] {
+			run.extend(asked.Add(w.cfg.Lease))
+		} else {
+			run.cancel(executor.ErrLeaseLost)
+		}
+	}
+	w.flushLogs(bounded, p, runs)
+}
+
+// flushLogs stores output that is new since the last time.
+func (w *Worker) flushLogs(ctx context.Context, p store.Partition, runs []*activeRun) {
+	var outputs []store.Output
+	for _, run := range runs {
+		if version := run.log.Version(); version != run.flushed {
+			run.flushed = version
+			outputs = append(outputs, store.Output{Claim: run.claim, Log: run.log.Snapshot()})
+		}
+	}
+	if err := w.store.Progress(ctx, p, outputs); err != nil {
+		w.log.Warn("output of running flows could not be stored", logkey.Group, p.Group, logkey.Error, err)
+	}
+}

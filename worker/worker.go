@@ -1,0 +1,134 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+)
+
+// Worker follows heartbeats and runs what they make due. Its methods are safe for concurrent use; Run is called once.
+type Worker struct {
+	cfg      Config
+	store    *store.Store
+	executor executor.FlowExecutor
+	events   *trigger.Events
+	follower *trigger.Follower
+	runNows  *trigger.RunConsumer
+	log      *slog.Logger
+	metrics  *metrics
+	tracer   trace.Tracer
+	origins  *origins
+
+	lanes     *lanes
+	active    *active
+	completer *completer
+	abort     chan struct{}
+	abortOnce sync.Once
+}
+
+// New makes a worker on a NATS connection, a store and an executor, all of which stay the caller's. It reaches neither
+// server before Run.
+func New(cfg Config, nc *nats.Conn, st *store.Store, flows executor.FlowExecutor) (*Worker, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		cfg: cfg, store: st, executor: flows, log: cfg.Logger.With(logkey.Worker, cfg.ID),
+		metrics: newMetrics(cfg.Registerer), tracer: cfg.TracerProvider.Tracer("github.com/systole-run/systole/worker"),
+		origins: newOrigins(), lanes: newLanes(st, cfg.ID, cfg.Lease), active: newActive(), abort: make(chan struct{}),
+	}
+	w.completer = newCompleter(w)
+	if w.events, err = trigger.NewEvents(nc, cfg.Streams.Prefix); err != nil {
+		return nil, fmt.Errorf("make events: %w", err)
+	}
+	w.follower, err = trigger.NewFollower(nc, trigger.FollowerConfig{
+		Prefix: cfg.Streams.Prefix, Streams: cfg.Streams, Groups: cfg.Groups, Logger: cfg.Logger,
+		Registerer: cfg.Registerer, OnWake: w.Wake,
+	}, w.HeartbeatEvent)
+	if err != nil {
+		return nil, fmt.Errorf("make follower: %w", err)
+	}
+	w.runNows, err = trigger.NewRunConsumer(nc, trigger.RunConsumerConfig{
+		Prefix: cfg.Streams.Prefix, Streams: cfg.Streams, Logger: cfg.Logger, Registerer: cfg.Registerer,
+	}, w.RunNow)
+	if err != nil {
+		return nil, fmt.Errorf("make run-now consumer: %w", err)
+	}
+	return w, nil
+}
+
+// ID names the worker in run records.
+func (w *Worker) ID() string { return w.cfg.ID }
+
+// Started is closed once the worker hears heartbeats for the first time.
+func (w *Worker) Started() <-chan struct{} { return w.follower.Started() }
+
+// Ready reports whether the worker hears heartbeats.
+func (w *Worker) Ready() bool { return w.follower.Ready() }
+
+// Run works until ctx ends, then drains: it takes nothing more, lets runs finish for DrainTimeout, cancels the rest and
+// hands their occurrences back. It returns when nothing of it is left running; the error is nil after a clean drain.
+func (w *Worker) Run(ctx context.Context) error {
+	// What was claimed has to be ended properly after ctx is over, so the inner parts live on a context of their own.
+	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopInner()
+	var background sync.WaitGroup
+	background.Go(func() { w.completer.run(inner) })
+	background.Go(func() { w.renewLoop(inner) })
+
+	listening, listen := errgroup.WithContext(ctx)
+	listening.Go(func() error { return w.follower.Run(listen) })
+	listening.Go(func() error { return w.runNows.Run(listen) })
+	listening.Go(func() error { w.claimLoop(listen, inner); return nil })
+	err := listening.Wait()
+
+	w.drain()
+	w.completer.flush()
+	stopInner()
+	background.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("worker %s: %w", w.cfg.ID, err)
+	}
+	return nil
+}
+
+// Abort makes a drain that goes on, or the next one, end at once: runs are cancelled without grace and handed back.
+func (w *Worker) Abort() { w.abortOnce.Do(func() { close(w.abort) }) }
+
+// drain waits for the runs, and cancels what is left of them after DrainTimeout or Abort.
+func (w *Worker) drain() {
+	count := w.active.count()
+	if count == 0 {
+		return
+	}
+	w.log.Info("draining", logkey.Count, count)
+	grace := time.NewTimer(w.cfg.DrainTimeout)
+	defer grace.Stop()
+	ended := w.active.ended()
+	select {
+	case <-ended:
+		return
+	case <-grace.C:
+		w.active.cancelAll(executor.ErrDraining)
+	case <-w.abort:
+	}
+	select {
+	case <-ended:
+	case <-w.abort:
+		w.active.cancelAll(executor.ErrAborted)
+		<-ended
+	}
+}

@@ -1,0 +1,279 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+	"github.com/systole-run/systole/worker"
+)
+
+// R3.1, R3.3, R6.4: a heartbeat runs what is due, each flow once, over all workers.
+func TestABeatRunsEachDueFlowOnceOverAllWorkers(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.put("flow", 60)
+	ran := newTally()
+	gate := make(chan struct{})
+	var waiting atomic.Int32
+	run := func(_ context.Context, task executor.Task) executor.Result {
+		ran.add(task)
+		// The first run of each worker waits for the other's, so that both must have got some.
+		if waiting.Add(1) == 8 {
+			close(gate)
+		}
+		<-gate
+		return executor.Result{}
+	}
+	h.start(worker.Config{ID: "w1", Concurrency: 4}, run)
+	h.start(worker.Config{ID: "w2", Concurrency: 4}, run)
+
+	settled := h.beat()
+
+	if settled.FlowsDue != 60 || settled.FlowsTriggered != 60 || settled.Succeeded != 60 || settled.Failed != 0 {
+		t.Errorf("settled as %+v", settled)
+	}
+	for _, run := range h.runs() {
+		if n := ran.count(run.Flow); n != 1 {
+			t.Errorf("flow %s ran %d times", run.Flow, n)
+		}
+	}
+	if len(ran.flows) != 60 || ran.workers["w1"] == 0 || ran.workers["w2"] == 0 {
+		t.Errorf("%d flows ran; by worker: %v", len(ran.flows), ran.workers)
+	}
+	if again := h.beat(); again.FlowsDue != 0 || again.FlowsTriggered != 0 {
+		t.Errorf("the next beat found %+v, want nothing due", again)
+	}
+}
+
+// R3.4: an error in one DataFlow never stops the others.
+func TestAFailingFlowLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.put("flow", 10)
+	h.start(worker.Config{Concurrency: 2}, func(_ context.Context, task executor.Task) executor.Result {
+		if task.Flow.Name == "flow-3" {
+			return executor.Result{Err: errors.New("no such table"), Reason: store.ReasonError}
+		}
+		return executor.Result{}
+	})
+	settled := h.beat()
+	if settled.Succeeded != 9 || settled.Failed != 1 {
+		t.Errorf("settled as %+v", settled)
+	}
+	for _, run := range h.runs() {
+		if failed := run.Flow == "flow-3"; failed != (run.Status == store.StatusFailed) || failed != (run.Error == "no such table") {
+			t.Errorf("run of %s is %s: %q", run.Flow, run.Status, run.Error)
+		}
+	}
+}
+
+// R1.1: nothing runs without a trigger from outside, however due it is.
+func TestNothingRunsWithoutABeat(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	ran := newTally()
+	h.start(worker.Config{Lease: time.Second}, func(_ context.Context, task executor.Task) executor.Result {
+		ran.add(task)
+		return executor.Result{}
+	})
+	h.putFlow(store.DataFlow{Name: "due", Every: store.Duration(100 * time.Millisecond), Function: &store.FunctionSpec{Name: "f"}})
+	h.beat()
+	// It comes due again and again; several leases' time passes without another beat.
+	<-time.After(1500 * time.Millisecond)
+	if n := ran.count("due"); n != 1 {
+		t.Errorf("one beat led to %d runs", n)
+	}
+}
+
+// R3.5: results are logged.
+func TestEachResultIsLoggedWithFlowRunAndReason(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.put("flow", 1)
+	var out syncBuffer
+	h.start(worker.Config{Logger: slog.New(slog.NewJSONHandler(&out, nil))}, func(context.Context, executor.Task) executor.Result {
+		return executor.Result{Err: errors.New("disk full"), Reason: store.ReasonError}
+	})
+	h.beat()
+	log := out.String()
+	for _, want := range []string{`"msg":"run ended"`, `"flow":"flow-0"`, `"status":"failed"`, `"reason":"error"`, `"error":"disk full"`, `"run_id":"flow-0~`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("log lacks %s:\n%s", want, log)
+		}
+	}
+}
+
+func TestARunNowRunsAtOnceWithItsParams(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.putFlow(store.DataFlow{Name: "report", Function: &store.FunctionSpec{Name: "f"}})
+	params := make(chan string, 1)
+	h.start(worker.Config{}, func(_ context.Context, task executor.Task) executor.Result {
+		params <- string(task.Params)
+		return executor.Result{}
+	})
+	publisher, err := trigger.NewPublisher(h.nc, trigger.PublisherConfig{Streams: trigger.StreamConfig{Prefix: h.prefix}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publisher.PublishRun(t.Context(), trigger.RunRequest{Group: "default", Flow: "report", Params: []byte(`{"day":"2026-11-22"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-params; got != `{"day":"2026-11-22"}` {
+		t.Errorf("params are %s", got)
+	}
+	eventually(t, "the run has succeeded", func() bool {
+		runs := h.runs()
+		return len(runs) == 1 && runs[0].Status == store.StatusSuccess && runs[0].Slot == nil
+	})
+}
+
+func TestTheTimeoutOfAFlowEndsItsRun(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.putFlow(store.DataFlow{Name: "slow", Every: store.Duration(time.Hour), Timeout: store.Duration(50 * time.Millisecond), Function: &store.FunctionSpec{Name: "f"}})
+	h.start(worker.Config{}, func(ctx context.Context, _ executor.Task) executor.Result {
+		<-ctx.Done()
+		return executor.Result{Err: context.Cause(ctx), Reason: store.ReasonTimeout}
+	})
+	if settled := h.beat(); settled.Failed != 1 {
+		t.Errorf("settled as %+v", settled)
+	}
+	if run := h.runs()[0]; run.Reason != store.ReasonTimeout {
+		t.Errorf("run is %+v", run)
+	}
+}
+
+func TestTheLeaseOfALongRunIsRenewedAndItsOutputCanBeWatched(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.put("long", 1)
+	started, finish := make(chan struct{}), make(chan struct{})
+	h.start(worker.Config{ID: "w1", Lease: time.Second}, func(_ context.Context, task executor.Task) executor.Result {
+		close(started)
+		_, _ = task.Log.Write([]byte("half way\n"))
+		<-finish
+		return executor.Result{}
+	})
+	beat := h.send()
+	<-started
+	h.start(worker.Config{ID: "w2", Lease: time.Second}, func(context.Context, executor.Task) executor.Result {
+		t.Error("the other worker took a flow whose lease is renewed")
+		return executor.Result{}
+	})
+	eventually(t, "the output of the running flow is stored", func() bool {
+		runs := h.runs()
+		if len(runs) == 0 {
+			return false
+		}
+		log, err := h.store.RunLog(t.Context(), "default", runs[0].ID)
+		return err == nil && string(log) == "half way\n"
+	})
+	<-time.After(2500 * time.Millisecond) // more than two leases
+	close(finish)
+	if settled := h.waitSettled(beat); settled.Succeeded != 1 {
+		t.Errorf("settled as %+v", settled)
+	}
+}
+
+func TestADrainLetsRunsFinish(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.put("flow", 1)
+	started, finish := make(chan struct{}), make(chan struct{})
+	w := h.start(worker.Config{}, func(ctx context.Context, _ executor.Task) executor.Result {
+		close(started)
+		<-finish
+		return executor.Result{Err: ctx.Err()}
+	})
+	beat := h.send()
+	<-started
+	w.stop()
+	close(finish)
+	if err := w.wait(t); err != nil {
+		t.Errorf("drain gave %v", err)
+	}
+	if settled := h.waitSettled(beat); settled.Succeeded != 1 {
+		t.Errorf("settled as %+v", settled)
+	}
+}
+
+func TestWhatADrainCannotFinishIsHandedBackWithoutSpendingAnAttempt(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(w *running){
+		"after the drain timeout": func(w *running) { w.stop() },
+		"at once when aborted":    func(w *running) { w.stop(); w.Abort() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.put("flow", 3)
+			started := make(chan struct{}, 3)
+			cfg := worker.Config{ID: "w1", DrainTimeout: 50 * time.Millisecond}
+			if strings.Contains(name, "aborted") {
+				cfg.DrainTimeout = time.Hour
+			}
+			w := h.start(cfg, func(ctx context.Context, _ executor.Task) executor.Result {
+				started <- struct{}{}
+				<-ctx.Done()
+				return executor.Result{Err: context.Cause(ctx), Reason: store.ReasonError}
+			})
+			beat := h.send()
+			for range 3 {
+				<-started
+			}
+			attempts := make(chan int, 3)
+			h.start(worker.Config{ID: "w2"}, func(_ context.Context, task executor.Task) executor.Result {
+				attempts <- task.Attempt
+				return executor.Result{}
+			})
+			end(w)
+			if err := w.wait(t); err != nil {
+				t.Errorf("drain gave %v", err)
+			}
+			settled := h.waitSettled(beat)
+			if settled.FlowsTriggered != 3 || settled.Succeeded != 3 || settled.Failed != 0 {
+				t.Errorf("settled as %+v", settled)
+			}
+			for range 3 {
+				if attempt := <-attempts; attempt != 1 {
+					t.Errorf("handed back as attempt %d", attempt)
+				}
+			}
+		})
+	}
+}
+
+func TestARunIsCancelledWhenItsLeaseCannotBeRenewed(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.put("flow", 1)
+	causes := make(chan error, 2)
+	release := make(chan struct{})
+	h.start(worker.Config{ID: "w1", Lease: time.Second}, func(ctx context.Context, task executor.Task) executor.Result {
+		if task.Attempt > 1 {
+			return executor.Result{}
+		}
+		close(release)
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return executor.Result{Err: context.Cause(ctx)}
+	})
+	beat := h.send()
+	<-release
+	h.steal("flow-0")
+	if cause := <-causes; !errors.Is(cause, executor.ErrLeaseLost) {
+		t.Errorf("cancelled with %v", cause)
+	}
+	if settled := h.waitSettled(beat); settled.Succeeded != 1 || settled.FlowsTriggered != 1 {
+		t.Errorf("settled as %+v", settled)
+	}
+}
