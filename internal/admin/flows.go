@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/systole-run/systole/internal/admin/wire"
+	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+)
+
+func (a *API) listFlows(ctx context.Context, in *InPage) (*out[wire.FlowPage], error) {
+	flows, next, err := a.store.Flows(ctx, in.Group, in.Limit, in.After)
+	return &out[wire.FlowPage]{wire.FlowPage{Flows: flows, Next: next}}, err
+}
+
+func (a *API) getFlow(ctx context.Context, in *InFlow) (*out[store.FlowView], error) {
+	flow, err := a.store.Flow(ctx, in.Group, in.Name)
+	return &out[store.FlowView]{flow}, err
+}
+
+func (a *API) deleteFlow(ctx context.Context, in *InFlow) (*struct{}, error) {
+	if err := a.store.DeleteFlow(ctx, in.Group, in.Name); err != nil {
+		return nil, err
+	}
+	a.cfg.Logger.InfoContext(ctx, "flow deleted", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.Credential, principal(ctx).Name)
+	return nil, nil
+}
+
+// putFlow takes its group from the query or from the body; where both name one, it is the same.
+func (a *API) putFlow(ctx context.Context, in *struct {
+	Name    string `path:"name" pattern:"^[a-z0-9][a-z0-9_-]{0,62}$" doc:"a flow: 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"`
+	Group   string `query:"group" pattern:"^[a-z0-9][a-z0-9_-]{0,62}$" doc:"a group: 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit; the one of the body if left out"`
+	RawBody []byte `contentType:"application/json"`
+}) (*changed, error) {
+	return a.put(ctx, in.RawBody, in.Name, in.Group)
+}
+
+func (a *API) postFlow(ctx context.Context, in *struct {
+	RawBody []byte `contentType:"application/json"`
+}) (*changed, error) {
+	return a.put(ctx, in.RawBody, "", "")
+}
+
+// changed answers 201 for a flow that is new, else 200.
+type changed struct {
+	Status int
+	Body   wire.FlowChange
+}
+
+// put writes one definition. A name or group that the address gives need not be in the body.
+func (a *API) put(ctx context.Context, body []byte, name, group string) (*changed, error) {
+	flow, err := decodeFlow(body, name, group)
+	if err != nil {
+		return nil, err
+	}
+	if err := authorize(ctx, flow.Group, trigger.ScopeWrite); err != nil {
+		return nil, err
+	}
+	change, err := a.putOne(ctx, flow)
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if change.Result == store.FlowCreated {
+		status = http.StatusCreated
+	}
+	return &changed{status, change}, nil
+}
+
+// putOne writes one definition that was found valid.
+func (a *API) putOne(ctx context.Context, flow store.DataFlow) (wire.FlowChange, error) {
+	result, err := a.store.PutFlow(ctx, flow)
+	if err != nil {
+		return wire.FlowChange{}, err
+	}
+	if result != store.FlowUnchanged {
+		a.cfg.Logger.InfoContext(ctx, "flow "+string(result), logkey.Group, flow.Group, logkey.Flow, flow.Name, logkey.Credential, principal(ctx).Name)
+	}
+	return wire.FlowChange{Group: flow.Group, Name: flow.Name, Result: result}, nil
+}

@@ -1,0 +1,83 @@
+// Package wire holds what goes over the wire between the admin API and its clients, apart from the model itself. It
+// has no behaviour.
+package wire
+
+import (
+	"encoding/json"
+
+	"github.com/systole-run/systole/store"
+)
+
+// Bounds of the API. Both sides know them.
+const (
+	MaxBody      = 1 << 20 // bytes of a request body
+	MaxApplyBody = 8 << 20 // bytes of a batch of flows
+	MaxApply     = 1000    // flows in a batch
+	MaxPage      = 1000    // entries of a page
+)
+
+// FlowPage is one page of a group's flows, by name.
+type FlowPage struct {
+	Flows []store.FlowView `json:"flows"`
+	Next  string           `json:"next,omitempty" doc:"What to give as after for the next page; absent on the last one"`
+}
+
+// RunPage is one page of a group's runs, the newest first.
+type RunPage struct {
+	Runs []store.Run `json:"runs"`
+	Next string      `json:"next,omitempty" doc:"What to give as after for the next page; absent on the last one"`
+}
+
+// BeatPage is one page of a group's heartbeats, the newest first.
+type BeatPage struct {
+	Beats []store.BeatView `json:"beats"`
+	Next  string           `json:"next,omitempty" doc:"What to give as after for the next page; absent on the last one"`
+}
+
+// StatusList is every group that the caller may read.
+type StatusList struct {
+	Groups []store.GroupStatus `json:"groups"`
+}
+
+// FlowChange is what became of one definition.
+type FlowChange struct {
+	Group  string       `json:"group"`
+	Name   string       `json:"name"`
+	Result store.Change `json:"result" enum:"created,changed,unchanged"`
+}
+
+// ApplyRequest is a batch of definitions. Either all of them are valid, or none is written.
+type ApplyRequest struct {
+	Flows []store.DataFlow `json:"flows"`
+}
+
+// Applied is what became of a batch, in its order.
+type Applied struct {
+	Results []FlowChange `json:"results"`
+}
+
+// RunRequest asks for one run. Both fields may be left out.
+type RunRequest struct {
+	ID     string          `json:"id,omitempty" doc:"Id of the run, flow~ and 16 digits; repeating a request with the same id starts one run"`
+	Params json.RawMessage `json:"params,omitempty" doc:"A JSON object that the run gets"`
+}
+
+// RunStarted is the run that was asked for. It can be read at once.
+type RunStarted struct {
+	RunID string `json:"run_id"`
+}
+
+// Health says that the API works.
+type Health struct {
+	Status  string `json:"status" enum:"ok"`
+	Version string `json:"version,omitempty"`
+}
+
+// Problem is an answer that says no (RFC 9457), in the shape that the gateway gives, too.
+type Problem struct {
+	Type   string             `json:"type"`
+	Title  string             `json:"title"`
+	Status int                `json:"status"`
+	Detail string             `json:"detail,omitempty"`
+	Errors []store.FieldError `json:"errors,omitempty" doc:"Everything that was wrong, all at once"`
+}

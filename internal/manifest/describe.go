@@ -1,0 +1,62 @@
+package manifest
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/systole-run/systole/store"
+)
+
+// describe gives the description of a type, or of one of its fields by its key. A test holds that none is missing.
+func describe(t reflect.Type, field string) string {
+	if field == "" {
+		return map[string]string{"DataFlow": "What runs, when, and under which policies. Exactly one of function, exec and http is set."}[t.Name()]
+	}
+	if f, ok := t.FieldByName(field); ok {
+		field, _, _ = strings.Cut(f.Tag.Get("json"), ",")
+	}
+	return descriptions()[t.Name()][field]
+}
+
+// descriptions are by type and key.
+func descriptions() map[string]map[string]string {
+	return map[string]map[string]string{
+		"DataFlow": {
+			"name":        "The flow's name, unique in its group.",
+			"group":       "The group whose heartbeats run the flow.",
+			"description": "What the flow is for, in words.",
+			"every":       fmt.Sprintf("Due on a grid of this width, from %s to %s. A flow that has never run is due at once.", store.Duration(store.MinEvery), store.Duration(store.MaxEvery)),
+			"cron":        "Due at these times: five fields (minute hour day month weekday), or @hourly, @daily, @weekly, @monthly, @yearly. Neither every nor cron: runs only on demand.",
+			"timezone":    "The IANA time zone that cron is meant in; UTC if left out.",
+			"timeout":     fmt.Sprintf("How long one run may take, up to 168h; %s if left out.", store.Duration(store.DefaultTimeout)),
+			"overlap":     "What happens when the flow is due while it still runs: forbid waits for the end.",
+			"catchup":     "What happens to slots for which no heartbeat came: latest makes one run for all of them.",
+			"retry":       "How often a failed occurrence is attempted.",
+			"function":    "Run a Go function that is registered in the worker's binary.",
+			"exec":        "Run a command in its own process group, with a clean environment.",
+			"http":        "Send one HTTP request.",
+		},
+		"FunctionSpec": {
+			"name":      "The name under which the function is registered.",
+			"isolation": "Where the function runs: none is within the worker.",
+		},
+		"ExecSpec": {
+			"command": "The program and its arguments, one list item each. No shell is involved.",
+			"dir":     "The working folder on the worker; the run's own temporary folder if left out.",
+			"env":     "Variables added to the clean environment. Names starting with SYSTOLE_ are the runtime's own.",
+		},
+		"HTTPSpec": {
+			"url":     "An absolute http or https URL, without credentials.",
+			"method":  "GET, POST, PUT, PATCH or DELETE.",
+			"headers": "Headers added to the request.",
+		},
+		"Retry": {
+			"attempts": "Attempts in all; 1 means no retry.",
+			"initial":  "Wait before the second attempt.",
+			"factor":   "Growth of the wait from attempt to attempt.",
+			"max":      "Longest wait.",
+			"jitter":   "Random part of the wait, from 0 to 1.",
+		},
+	}
+}

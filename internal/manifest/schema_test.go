@@ -1,0 +1,107 @@
+package manifest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/systole-run/systole/internal/manifest"
+)
+
+type schema struct {
+	Description string             `json:"description"`
+	Type        string             `json:"type"`
+	Properties  map[string]*schema `json:"properties"`
+	OneOf       []struct {
+		Required []string `json:"required"`
+	} `json:"oneOf"`
+}
+
+func flowSchema(t *testing.T) (root schema, text []byte) {
+	t.Helper()
+	text, err := manifest.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	return root, text
+}
+
+func TestSchemaIsTheSameOnEveryCall(t *testing.T) {
+	t.Parallel()
+	_, first := flowSchema(t)
+	_, second := flowSchema(t)
+	if !bytes.Equal(first, second) {
+		t.Error("two calls differ")
+	}
+}
+
+func TestSchemaDescribesEveryField(t *testing.T) {
+	t.Parallel()
+	root, _ := flowSchema(t)
+	var walk func(path string, s *schema)
+	walk = func(path string, s *schema) {
+		if s.Description == "" {
+			t.Errorf("%s has no description", path)
+		}
+		for name, property := range s.Properties {
+			walk(path+"."+name, property)
+		}
+	}
+	walk("flow", &root)
+}
+
+func TestSchemaOffersExactlyTheKeysThatThisVersionCarriesOut(t *testing.T) {
+	t.Parallel()
+	root, _ := flowSchema(t)
+	values := map[string]string{
+		"name": "", "group": "g", "description": "d", "every": "5m", "cron": "0 1 * * *", "timezone": "UTC", "timeout": "1m",
+		"overlap": "forbid", "catchup": "latest", "catchup_limit": "3", "start_deadline": "5m", "retry": "{attempts: 1}",
+		"concurrency": "{key: a, max: 1}", "pause_after": "3", "params": "{type: object}",
+		"function": "", "exec": "", "http": "", "pipeline": "", "wasm": "",
+	}
+	kinds := map[string]string{
+		"function": "{name: f}", "exec": "{command: [a]}", "http": "{url: \"http://x\"}", "pipeline": "{source: {}}", "wasm": "{module: m}",
+	}
+	for key, value := range values {
+		text := "name: a\n"
+		switch kind := kinds[key]; {
+		case kind != "":
+			text += key + ": " + kind + "\n"
+		case key == "name":
+			text += "exec: {command: [a]}\n"
+		case key == "timezone":
+			text += "exec: {command: [a]}\ncron: \"@daily\"\ntimezone: UTC\n"
+		default:
+			text += "exec: {command: [a]}\n" + key + ": " + value + "\n"
+		}
+		_, err := manifest.Parse("f.yaml", []byte(text))
+		if _, offered := root.Properties[key]; offered != (err == nil) {
+			t.Errorf("%s is offered: %t; with it a definition gives: %v", key, offered, err)
+		}
+	}
+	for key := range root.Properties {
+		if _, tried := values[key]; !tried {
+			t.Errorf("%s is offered, and not tried here", key)
+		}
+	}
+}
+
+func TestSchemaAsksForExactlyOneKind(t *testing.T) {
+	t.Parallel()
+	root, _ := flowSchema(t)
+	var kinds []string
+	for _, one := range root.OneOf {
+		kinds = append(kinds, strings.Join(one.Required, "+"))
+	}
+	if !slices.Equal(kinds, []string{"function", "exec", "http"}) {
+		t.Errorf("got %v", kinds)
+	}
+	if root.Properties["every"].Type != "string" {
+		t.Errorf("every is of type %q, want string", root.Properties["every"].Type)
+	}
+}

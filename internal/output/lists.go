@@ -1,0 +1,145 @@
+package output
+
+import (
+	"time"
+
+	"github.com/systole-run/systole/store"
+)
+
+// Flows shows flows and where they stand; a nil list is an empty one.
+func (p *Printer) Flows(flows []store.FlowView) error {
+	rows := make([][]cell, len(flows))
+	for i, flow := range flows {
+		rows[i] = []cell{
+			word(flow.Name), word(flow.Group), word(flow.Kind()), word(schedule(flow.DataFlow)), standing(flow), when(flow.NextSlot),
+			status(flow.LastStatus), when(flow.LastEndedAt), alarm(flow.Failures),
+		}
+	}
+	head := []string{"NAME", "GROUP", "KIND", "SCHEDULE", "STATE", "NEXT SLOT", "LAST", "LAST END", "FAILURES"}
+	return p.print(struct {
+		Flows []store.FlowView `json:"flows"`
+	}{list(flows)}, head, rows)
+}
+
+// Definition is a flow and the place where it was read.
+type Definition struct {
+	store.DataFlow
+	File string `json:"file"`
+	Line int    `json:"line"`
+}
+
+// Definitions shows flows as they were read from files; a nil list is an empty one.
+func (p *Printer) Definitions(flows []Definition) error {
+	rows := make([][]cell, len(flows))
+	for i, flow := range flows {
+		rows[i] = []cell{word(flow.Name), word(flow.Group), word(flow.Kind()), word(schedule(flow.DataFlow)), word(flow.File), count(flow.Line)}
+	}
+	return p.print(struct {
+		Flows []Definition `json:"flows"`
+	}{list(flows)}, []string{"NAME", "GROUP", "KIND", "SCHEDULE", "FILE", "LINE"}, rows)
+}
+
+// Change is what became of one definition that was applied. The admin API's FlowChange converts to it.
+type Change struct {
+	Group  string       `json:"group"`
+	Name   string       `json:"name"`
+	Result store.Change `json:"result"`
+}
+
+// Changes shows what became of definitions that were applied; a nil list is an empty one.
+func (p *Printer) Changes(changes []Change) error {
+	colours := map[store.Change]string{store.FlowCreated: green, store.FlowChanged: yellow}
+	rows := make([][]cell, len(changes))
+	for i, change := range changes {
+		rows[i] = []cell{word(change.Name), word(change.Group), {string(change.Result), colours[change.Result]}}
+	}
+	return p.print(struct {
+		Results []Change `json:"results"`
+	}{list(changes)}, []string{"NAME", "GROUP", "RESULT"}, rows)
+}
+
+// Runs shows runs; a nil list is an empty one.
+func (p *Printer) Runs(runs []store.Run) error {
+	rows := make([][]cell, len(runs))
+	for i, run := range runs {
+		took := ""
+		if run.EndedAt != nil {
+			took = (time.Duration(run.DurationMS) * time.Millisecond).String()
+		}
+		said := run.Message
+		if run.Error != "" {
+			said = run.Error
+		}
+		rows[i] = []cell{
+			word(run.ID), word(run.Group), status(run.Status), word(run.Reason), count(run.Attempt), when(run.StartedAt), word(took), word(run.Worker), word(said),
+		}
+	}
+	head := []string{"ID", "GROUP", "STATUS", "REASON", "ATTEMPT", "STARTED", "TOOK", "WORKER", "MESSAGE"}
+	return p.print(struct {
+		Runs []store.Run `json:"runs"`
+	}{list(runs)}, head, rows)
+}
+
+// Beats shows heartbeats; a nil list is an empty one.
+func (p *Printer) Beats(beats []store.BeatView) error {
+	rows := make([][]cell, len(beats))
+	for i, beat := range beats {
+		rows[i] = []cell{
+			word(beat.ID), word(beat.Group), word(beat.Source), when(&beat.AsOf), count(beat.FlowsDue), count(beat.FlowsTriggered),
+			count(beat.Running), count(beat.Succeeded), alarm(beat.Failed), when(beat.SettledAt),
+		}
+	}
+	head := []string{"ID", "GROUP", "SOURCE", "AS OF", "DUE", "TRIGGERED", "RUNNING", "SUCCEEDED", "FAILED", "SETTLED"}
+	return p.print(struct {
+		Beats []store.BeatView `json:"beats"`
+	}{list(beats)}, head, rows)
+}
+
+// Status shows groups at a glance; a nil list is an empty one.
+func (p *Printer) Status(groups []store.GroupStatus) error {
+	rows := make([][]cell, len(groups))
+	for i, group := range groups {
+		rows[i] = []cell{
+			word(group.Group), count(group.Flows), count(group.Due), count(group.Queued), count(group.Running), word(group.LastBeatID), when(group.LastBeatAt),
+		}
+	}
+	head := []string{"GROUP", "FLOWS", "DUE", "QUEUED", "RUNNING", "LAST BEAT", "AT"}
+	return p.print(struct {
+		Groups []store.GroupStatus `json:"groups"`
+	}{list(groups)}, head, rows)
+}
+
+func schedule(flow store.DataFlow) string {
+	switch {
+	case flow.Every != 0:
+		return "every " + flow.Every.String()
+	case flow.Cron != "":
+		return flow.Cron + " " + flow.Timezone
+	}
+	return "on demand"
+}
+
+func standing(flow store.FlowView) cell {
+	switch {
+	case flow.RunningID != "":
+		return cell{"running", cyan}
+	case flow.Due:
+		return cell{"due", yellow}
+	}
+	return word("waiting")
+}
+
+func status(s store.Status) cell {
+	colours := map[store.Status]string{
+		store.StatusSuccess: green, store.StatusFailed: red, store.StatusCancelled: yellow, store.StatusInProgress: cyan,
+	}
+	return cell{string(s), colours[s]}
+}
+
+// list makes a nil list an empty one, which JSON shows as [].
+func list[T any](entries []T) []T {
+	if entries == nil {
+		return []T{}
+	}
+	return entries
+}
