@@ -1,0 +1,146 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"regexp"
+	"time"
+)
+
+// check holds every value against its rules. Whatever a role does not use is checked all the same, as far as that takes
+// nothing but the value.
+func (l *loader) check() {
+	l.checkLog()
+	l.checkNATS()
+	l.checkRedis()
+	l.checkGateway()
+	l.checkConsole()
+	l.checkWorker()
+	l.checkExecutor()
+	l.checkHistory()
+	l.checkTelemetry()
+}
+
+var (
+	namePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	prefixPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}(\.[a-z0-9][a-z0-9_-]{0,62}){0,3}$`)
+	keyPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$`)
+	idPattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	pathPattern   = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
+)
+
+const nameAllowed = "1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
+
+func (l *loader) checkLog() {
+	log := l.cfg.Log
+	if !log.Level.valid() {
+		l.bad("log.level", quote(string(log.Level)), levelAllowed)
+	}
+	if log.Format != "text" && log.Format != "json" {
+		l.bad("log.format", quote(log.Format), "text or json")
+	}
+	for _, s := range l.cfg.settings() {
+		level, ok := s.value.Interface().(Level)
+		if ok && level != "" && !level.valid() {
+			l.bad(s.key, quote(string(level)), levelAllowed+"; or empty, for that of log.level")
+		}
+	}
+}
+
+func (l *loader) checkWorker() {
+	w := l.cfg.Worker
+	if w.ID != "" {
+		l.match("worker.id", w.ID, idPattern, "1 to 128 letters, digits, . _ and -; or empty, for one that is made at each start")
+	}
+	for _, group := range w.Groups {
+		l.match("worker.groups", group, namePattern, nameAllowed)
+	}
+	within(l, "worker.concurrency", w.Concurrency, 1, 10_000)
+	within(l, "worker.lease", w.Lease, 100*time.Millisecond, time.Hour)
+	within(l, "worker.drain_timeout", w.DrainTimeout, 0, 24*time.Hour)
+	within(l, "worker.batch", w.Batch, 1, 100)
+}
+
+func (l *loader) checkExecutor() {
+	exec, http := l.cfg.Executor.Exec, l.cfg.Executor.HTTP
+	if needed(l.Roles, "executor") {
+		l.folder("executor.exec.dir", exec.Dir)
+		l.folder("executor.exec.temp_dir", exec.TempDir)
+	}
+	within(l, "executor.exec.kill_grace", exec.KillGrace, time.Millisecond, 10*time.Minute)
+	within(l, "executor.http.connect_timeout", http.ConnectTimeout, time.Millisecond, 10*time.Minute)
+	within(l, "executor.http.max_conns_per_host", http.MaxConnsPerHost, 1, 100_000)
+}
+
+func (l *loader) checkHistory() {
+	h := l.cfg.History
+	within(l, "history.runs_per_flow", h.RunsPerFlow, 1, 1_000_000)
+	within(l, "history.run_ttl", h.RunTTL, time.Minute, 10*365*24*time.Hour)
+	within(l, "history.log_bytes", h.LogBytes, 1<<10, 16<<20)
+	within(l, "history.beats", h.Beats, 1, 1_000_000)
+}
+
+func (l *loader) checkTelemetry() {
+	if l.cfg.Metrics.Listen != "" {
+		l.address("metrics.listen", l.cfg.Metrics.Listen, "; or empty, which turns it off")
+	}
+	within(l, "tracing.sample", l.cfg.Tracing.Sample, 0, 1)
+	endpoint := l.addresses("tracing.endpoint", l.cfg.Tracing.Endpoint, "http", "https")
+	if len(endpoint) > 1 {
+		l.bad("tracing.endpoint", fmt.Sprintf("%d addresses", len(endpoint)), "one")
+	}
+	for _, u := range endpoint {
+		if u.User != nil {
+			l.bad("tracing.endpoint", "an address with a user in it", "http://host:port without one")
+		}
+	}
+}
+
+// within reports a value outside of its bounds, both of which are allowed.
+func within[T cmp.Ordered](l *loader, key string, value, least, most T) {
+	if value < least || value > most {
+		l.bad(key, text(value), text(least)+" to "+text(most))
+	}
+}
+
+func (l *loader) match(key, value string, pattern *regexp.Regexp, allowed string) {
+	if !pattern.MatchString(value) {
+		l.bad(key, quote(value), allowed)
+	}
+}
+
+// folder reports a path that is set and is no folder.
+func (l *loader) folder(key, path string) {
+	if path == "" {
+		return
+	}
+	if info, err := os.Stat(path); err != nil {
+		l.bad(key, quote(path)+" ("+reason(err)+")", "a folder that exists")
+	} else if !info.IsDir() {
+		l.bad(key, quote(path)+", which is no folder", "a folder that exists")
+	}
+}
+
+// readable reports a path that is set and cannot be opened.
+func (l *loader) readable(key, path string) {
+	if path == "" {
+		return
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		l.bad(key, quote(path)+" ("+reason(err)+")", "a file that can be read")
+		return
+	}
+	_ = file.Close()
+}
+
+// pair reports one of two keys that is set without the other.
+func (l *loader) pair(first, second string, firstSet, secondSet bool) {
+	if firstSet && !secondSet {
+		l.bad(second, "nothing", "a value, since "+first+" is set")
+	}
+	if secondSet && !firstSet {
+		l.bad(first, "nothing", "a value, since "+second+" is set")
+	}
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (l *loader) checkNATS() {
+	n := l.cfg.NATS
+	servers := l.addresses("nats.url", n.URL, "nats", "tls", "ws", "wss")
+	if len(servers) == 0 && needed(l.Roles, "nats") {
+		l.bad("nats.url", "nothing", "one or several addresses such as nats://127.0.0.1:4222")
+	}
+	l.pair("nats.user", "nats.password", n.User != "", !n.Password.IsZero())
+	if n.CredsFile != "" && n.User != "" {
+		l.bad("nats.creds_file", "both nats.creds_file and nats.user", "one of them")
+	}
+	inURL := slices.ContainsFunc(servers, func(u *url.URL) bool { return u.User != nil })
+	if inURL && (n.User != "" || n.CredsFile != "") {
+		l.bad("nats.url", "a user in the address beside nats.user or nats.creds_file", "one of them")
+	}
+	l.match("nats.prefix", n.Prefix, prefixPattern, "1 to 4 tokens joined by dots, each "+nameAllowed)
+	within(l, "nats.beat_ttl", n.BeatTTL, time.Second, 365*24*time.Hour)
+	if !l.faulty["nats.beat_ttl"] {
+		l.checkWindow(&l.cfg.NATS)
+	}
+	within(l, "nats.ack_timeout", n.AckTimeout, 10*time.Millisecond, time.Minute)
+	within(l, "nats.replicas", n.Replicas, 1, 5)
+	if needed(l.Roles, "nats") {
+		l.readable("nats.creds_file", n.CredsFile)
+		l.checkTLS("nats.tls", n.TLS)
+	}
+}
+
+// checkWindow holds the window against the time that a beat is kept, which JetStream does, too. Its default gives way.
+func (l *loader) checkWindow(n *NATS) {
+	if l.source("nats.duplicate_window") == (Source{}) {
+		n.DuplicateWindow = min(n.DuplicateWindow, n.BeatTTL)
+	}
+	within(l, "nats.duplicate_window", n.DuplicateWindow, 100*time.Millisecond, n.BeatTTL)
+}
+
+func (l *loader) checkRedis() {
+	r := l.cfg.Redis
+	servers := l.addresses("redis.url", r.URL, "redis", "rediss")
+	if len(servers) == 0 && needed(l.Roles, "redis") {
+		l.bad("redis.url", "nothing", "one or several addresses such as redis://127.0.0.1:6379")
+	}
+	if r.Username != "" && r.Password.IsZero() {
+		l.bad("redis.password", "nothing", "a value, since redis.username is set")
+	}
+	for _, server := range servers {
+		l.checkRedisURL(server, servers[0], len(servers))
+	}
+	l.match("redis.prefix", r.Prefix, keyPattern, "1 to 63 letters, digits, _ . : and -, the first a letter or digit")
+	within(l, "redis.partitions", r.Partitions, 1, 1024)
+	within(l, "redis.pool_size", r.PoolSize, 0, 10_000)
+	if needed(l.Roles, "redis") {
+		l.checkTLS("redis.tls", r.TLS)
+	}
+	if len(servers) > 0 && servers[0].Scheme == "redis" && !r.TLS.IsZero() {
+		l.bad("redis.url", "redis:// beside settings of redis.tls", "rediss://, which is with TLS")
+	}
+}
+
+// checkRedisURL holds one node against the first one, whose scheme, user and database go for all of them.
+func (l *loader) checkRedisURL(server, first *url.URL, count int) {
+	database := strings.Trim(server.Path, "/")
+	if number, err := strconv.Atoi(database); database != "" && (err != nil || number < 0) {
+		l.bad("redis.url", quote(server.Path)+" as database", "a number, such as /0")
+	}
+	if server.Scheme != first.Scheme || server.User.String() != first.User.String() || server.Path != first.Path {
+		l.bad("redis.url", "addresses that differ in scheme, user or database", "the same for all of them")
+	}
+	if count > 1 && l.cfg.Redis.Master == "" && database != "" && database != "0" {
+		l.bad("redis.url", fmt.Sprintf("database %s of a cluster", database), "database 0, the only one that a cluster has; for Sentinel set redis.master")
+	}
+}
+
+// checkTLS loads what is named, so that a wrong file is an error at start and not at the first connection.
+func (l *loader) checkTLS(prefix string, t TLS) {
+	l.pair(prefix+".cert_file", prefix+".key_file", t.CertFile != "", t.KeyFile != "")
+	l.readable(prefix+".ca_file", t.CAFile)
+	l.readable(prefix+".cert_file", t.CertFile)
+	l.readable(prefix+".key_file", t.KeyFile)
+	if l.faulty[prefix+".ca_file"] || l.faulty[prefix+".cert_file"] || l.faulty[prefix+".key_file"] {
+		return
+	}
+	if _, err := (TLS{CAFile: t.CAFile}).Client(); err != nil {
+		l.bad(prefix+".ca_file", err.Error(), "a file of PEM certificates")
+	}
+	if _, err := (TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}).Client(); err != nil {
+		l.bad(prefix+".cert_file", err.Error(), "a PEM certificate and its key")
+	}
+}

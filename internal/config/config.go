@@ -1,0 +1,132 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the whole tree of settings. The koanf tags are the names that files and environment use.
+type Config struct {
+	Log      Log      `koanf:"log"`
+	NATS     NATS     `koanf:"nats"`
+	Redis    Redis    `koanf:"redis"`
+	Gateway  Gateway  `koanf:"gateway"`
+	Worker   Worker   `koanf:"worker"`
+	Console  Console  `koanf:"console"`
+	Executor Executor `koanf:"executor"`
+	History  History  `koanf:"history"`
+	Metrics  Metrics  `koanf:"metrics"`
+	Tracing  Tracing  `koanf:"tracing"`
+
+	origin map[string]Source // of every setting that is not at its default
+	notes  []string
+}
+
+// Log says what is logged and how. Everything goes to standard error.
+type Log struct {
+	Level  Level  `koanf:"level"`
+	Format string `koanf:"format"` // text or json
+	Levels Levels `koanf:"levels"`
+}
+
+// NATS is the connection to NATS and what is kept there.
+type NATS struct {
+	URL             URLs          `koanf:"url"` // one or several servers of one cluster
+	CredsFile       string        `koanf:"creds_file"`
+	User            string        `koanf:"user"`
+	Password        Secret        `koanf:"password"`
+	PasswordFile    string        `koanf:"password_file"`
+	TLS             TLS           `koanf:"tls"`
+	Prefix          string        `koanf:"prefix"`           // first token of every subject
+	BeatTTL         time.Duration `koanf:"beat_ttl"`         // how long the newest beat of a group is kept
+	DuplicateWindow time.Duration `koanf:"duplicate_window"` // how long an Idempotency-Key is remembered
+	AckTimeout      time.Duration `koanf:"ack_timeout"`      // how long the gateway waits for JetStream before it answers 503
+	Replicas        int           `koanf:"replicas"`         // of each stream
+}
+
+// Redis is the connection to Redis and how its keys are laid out.
+type Redis struct {
+	URL          URLs   `koanf:"url"`    // one server, several nodes of a cluster, or several Sentinels
+	Master       string `koanf:"master"` // name of the master that the Sentinels watch; empty without Sentinel
+	Username     string `koanf:"username"`
+	Password     Secret `koanf:"password"`
+	PasswordFile string `koanf:"password_file"`
+	TLS          TLS    `koanf:"tls"`
+	Prefix       string `koanf:"prefix"`     // start of every key
+	Partitions   int    `koanf:"partitions"` // per group; fixed for the life of a deployment
+	PoolSize     int    `koanf:"pool_size"`  // connections; 0 leaves it to the client
+}
+
+// Listener is what the gateway and the console have in common: where they listen and whom they let in.
+type Listener struct {
+	Listen         string         `koanf:"listen"` // host:port; port 0 takes a free one
+	Auth           Auth           `koanf:"auth"`
+	Allow          []netip.Prefix `koanf:"allow"`           // addresses that may call; empty means all
+	TrustedProxies []netip.Prefix `koanf:"trusted_proxies"` // whose X-Forwarded-For is believed
+	TLS            ServerTLS      `koanf:"tls"`
+}
+
+// Gateway is the HTTP side of heartbeats.
+type Gateway struct {
+	Listener
+	Path    string        `koanf:"path"`
+	RunPath string        `koanf:"run_path"`
+	Rate    float64       `koanf:"rate"`     // requests per second and client; 0 means no limit
+	Burst   int           `koanf:"burst"`    // requests that a client may send at once
+	MaxBody Size          `koanf:"max_body"` // of a heartbeat
+	MaxWait time.Duration `koanf:"max_wait"` // the longest ?wait=
+}
+
+// Worker runs the flows.
+type Worker struct {
+	ID           string        `koanf:"id"`            // empty: host name and a random part, new at each start
+	Groups       []string      `koanf:"groups"`        // groups to serve; empty means all
+	Concurrency  int           `koanf:"concurrency"`   // runs at a time
+	Lease        time.Duration `koanf:"lease"`         // after which the runs of a dead worker are taken over
+	DrainTimeout time.Duration `koanf:"drain_timeout"` // that runs have to finish in after SIGTERM
+	Batch        int           `koanf:"batch"`         // occurrences per claim
+}
+
+// Console is the admin API.
+type Console struct {
+	Listener
+}
+
+// Executor bounds what runs of each kind may use.
+type Executor struct {
+	Exec ExecutorExec `koanf:"exec"`
+	HTTP ExecutorHTTP `koanf:"http"`
+}
+
+// ExecutorExec is for flows of kind exec.
+type ExecutorExec struct {
+	Dir       string        `koanf:"dir"`        // where relative programs and folders of flows start; empty: the working folder
+	TempDir   string        `koanf:"temp_dir"`   // where the runs' own folders are made; empty: the system's
+	Path      string        `koanf:"path"`       // PATH of the commands; empty: the worker's own
+	KillGrace time.Duration `koanf:"kill_grace"` // between TERM and KILL
+}
+
+// ExecutorHTTP is for flows of kind http.
+type ExecutorHTTP struct {
+	ConnectTimeout  time.Duration `koanf:"connect_timeout"`
+	MaxConnsPerHost int           `koanf:"max_conns_per_host"`
+}
+
+// History bounds what is kept of the past.
+type History struct {
+	RunsPerFlow int           `koanf:"runs_per_flow"`
+	RunTTL      time.Duration `koanf:"run_ttl"`
+	LogBytes    Size          `koanf:"log_bytes"` // per run; the end is kept
+	Beats       int           `koanf:"beats"`     // per group
+}
+
+// Metrics is the listener of /healthz, /readyz and /metrics.
+type Metrics struct {
+	Listen string `koanf:"listen"` // empty turns it off; port 0 takes a free one
+}
+
+// Tracing sends spans over OTLP.
+type Tracing struct {
+	Endpoint URLs    `koanf:"endpoint"` // base URL of one OTLP HTTP receiver; empty turns tracing off
+	Sample   float64 `koanf:"sample"`   // share of new traces that are kept, 0 to 1
+}

@@ -1,0 +1,29 @@
+package config
+
+import "time"
+
+// Default gives every setting its default. Each role listens on a port of its own, on loopback only.
+func Default() Config {
+	return Config{
+		Log: Log{Level: "info", Format: "text"},
+		NATS: NATS{
+			URL: urls("nats://127.0.0.1:4222"), Prefix: "systole", Replicas: 1,
+			BeatTTL: 24 * time.Hour, DuplicateWindow: 2 * time.Minute, AckTimeout: 5 * time.Second,
+		},
+		Redis: Redis{URL: urls("redis://127.0.0.1:6379"), Prefix: "systole", Partitions: 1},
+		Gateway: Gateway{
+			Listener: Listener{Listen: "127.0.0.1:8080"},
+			Path:     "/heartbeat", RunPath: "/run", Rate: 50, Burst: 100, MaxBody: 4 << 10, MaxWait: 5 * time.Minute,
+		},
+		// Draining ends before the 30 seconds after which Kubernetes kills.
+		Worker:  Worker{Concurrency: 16, Lease: 30 * time.Second, DrainTimeout: 25 * time.Second, Batch: 100},
+		Console: Console{Listener{Listen: "127.0.0.1:8081"}},
+		Executor: Executor{
+			Exec: ExecutorExec{KillGrace: 5 * time.Second},
+			HTTP: ExecutorHTTP{ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64},
+		},
+		History: History{RunsPerFlow: 100, RunTTL: 7 * 24 * time.Hour, LogBytes: 64 << 10, Beats: 1000},
+		Metrics: Metrics{Listen: "127.0.0.1:9090"},
+		Tracing: Tracing{Sample: 1},
+	}
+}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// TLS is the client side of a connection to NATS or Redis.
+type TLS struct {
+	CAFile     string `koanf:"ca_file"`   // whom to trust; empty: the system's certificates
+	CertFile   string `koanf:"cert_file"` // what to present; empty: nothing
+	KeyFile    string `koanf:"key_file"`
+	ServerName string `koanf:"server_name"` // what the certificate must be for; empty: the host of the URL
+}
+
+// IsZero reports whether nothing is set.
+func (t TLS) IsZero() bool { return t == TLS{} }
+
+// Client gives the settings as crypto/tls has them, TLS 1.2 at least; nil if nothing is set.
+func (t TLS) Client() (*tls.Config, error) {
+	if t.IsZero() {
+		return nil, nil
+	}
+	client := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pool, err := loadCAs(t.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		client.RootCAs = pool
+	}
+	if t.CertFile != "" {
+		certificate, err := loadPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		client.Certificates = []tls.Certificate{certificate}
+	}
+	return client, nil
+}
+
+// ServerTLS is the server side of a listener. Without files it speaks plain HTTP.
+type ServerTLS struct {
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+}
+
+// Server gives the settings as crypto/tls has them, TLS 1.2 at least; nil if nothing is set.
+func (t ServerTLS) Server() (*tls.Config, error) {
+	if t == (ServerTLS{}) {
+		return nil, nil
+	}
+	certificate, err := loadPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}, nil
+}
+
+func loadCAs(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read CA file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("CA file has no PEM certificate")
+	}
+	return pool, nil
+}
+
+// loadPair may pass on the error of crypto/tls: it names what is wrong and quotes nothing of the key.
+func loadPair(certFile, keyFile string) (tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("load certificate and key: %w", err)
+	}
+	return pair, nil
+}

@@ -1,0 +1,76 @@
+package embedded_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/systole-run/systole/internal/embedded"
+)
+
+func TestTheEmbeddedNATSKeepsStreamsInItsFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, err := embedded.NATS(embedded.NATSConfig{StoreDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "s", []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	server.Close()
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
+		t.Errorf("the folder holds %v, %v", entries, err)
+	}
+	if _, err := nats.Connect(server.URL()); err == nil {
+		t.Error("the server still takes connections after Close")
+	}
+}
+
+func TestTheEmbeddedNATSRefusesABadAddress(t *testing.T) {
+	t.Parallel()
+	for _, listen := range []string{"nowhere", "127.0.0.1:many"} {
+		if _, err := embedded.NATS(embedded.NATSConfig{Listen: listen}); err == nil {
+			t.Errorf("%q was taken", listen)
+		}
+	}
+}
+
+func TestTimesToLiveInTheEmbeddedRedisPass(t *testing.T) {
+	t.Parallel()
+	server, err := embedded.Redis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	options, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	if err := client.Set(t.Context(), "k", "v", time.Second).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); client.Exists(t.Context(), "k").Val() == 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("the key did not expire")
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// checkWithin bounds one readiness check.
+const checkWithin = 2 * time.Second
+
+// Check is something that a process needs to do its work. It gives nil if that is there.
+type Check struct {
+	Name string
+	Do   func(ctx context.Context) error
+}
+
+// NewRegistry makes the registry of a process, with what Go and the operating system tell of it.
+func NewRegistry(version string) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "systole_build_info", Help: "Always 1; the label is the version.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	build.Set(1)
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build)
+	return registry
+}
+
+// ScriptTimes gives a function that records how long each script call of the store took.
+func ScriptTimes(registerer prometheus.Registerer) func(script string, took time.Duration, err error) {
+	times := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "systole_store_script_seconds", Help: "How long calls of the store's scripts took, repeats included.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .1, .5, 2.5},
+	}, []string{"script", "outcome"})
+	registerer.MustRegister(times)
+	return func(script string, took time.Duration, err error) {
+		outcome := "ok"
+		if err != nil {
+			outcome = "error"
+		}
+		times.WithLabelValues(script, outcome).Observe(took.Seconds())
+	}
+}
+
+// Handler serves /healthz (the process lives), /readyz (its checks pass) and /metrics, to GET and HEAD.
+func Handler(registry *prometheus.Registry, checks ...Check) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]any{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, r, checks) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	return mux
+}
+
+// ready runs the checks. It names those that fail, and not why: errors may tell more than a stranger should know.
+func ready(w http.ResponseWriter, r *http.Request, checks []Check) {
+	ctx, cancel := context.WithTimeout(r.Context(), checkWithin)
+	defer cancel()
+	status, results := http.StatusOK, make(map[string]string, len(checks))
+	for _, check := range checks {
+		results[check.Name] = "ok"
+		if err := check.Do(ctx); err != nil {
+			results[check.Name] = "failed"
+			status = http.StatusServiceUnavailable
+		}
+	}
+	word := map[bool]string{true: "ready", false: "not ready"}[status == http.StatusOK]
+	answer(w, status, map[string]any{"status": word, "checks": results})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
