@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+)
+
+// beatFlags are what a heartbeat from the command line can say.
+type beatFlags struct {
+	url, tokenFile, group, note, key string
+	wait                             time.Duration
+}
+
+func (a *app) beatCommand() *cobra.Command {
+	var flags beatFlags
+	cmd := &cobra.Command{
+		Use: "beat", Short: "Send one heartbeat to a gateway, as a scheduler would", Args: cobra.NoArgs,
+		Long: `beat sends one heartbeat over HTTP and prints the gateway's answer. The token comes from --token-file or the environment
+variable SYSTOLE_TOKEN. With --wait it fails if a run that it led to failed, or if the beat has not settled by then.`,
+		Example: "  systole beat --wait 30s\n  SYSTOLE_TOKEN=… systole beat --gateway https://systole.example/heartbeat --group reports",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runBeat(cmd.Context(), flags) },
+	}
+	cmd.Flags().StringVar(&flags.url, "gateway", "", "address of the gateway's heartbeat endpoint (SYSTOLE_GATEWAY, default http://127.0.0.1:8080/heartbeat)")
+	cmd.Flags().StringVar(&flags.tokenFile, "token-file", "", "file that holds the token (or set SYSTOLE_TOKEN)")
+	cmd.Flags().StringVar(&flags.group, "group", store.DefaultGroup, "group of flows")
+	cmd.Flags().StringVar(&flags.note, "note", "", "text that is kept with the heartbeat")
+	cmd.Flags().StringVar(&flags.key, "idempotency-key", "", "a repeat with the same key within two minutes is no second heartbeat")
+	cmd.Flags().DurationVar(&flags.wait, "wait", 0, "wait this long for what it leads to")
+	return cmd
+}
+
+func (a *app) runBeat(ctx context.Context, flags beatFlags) error {
+	request, err := flags.request(ctx)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Timeout: flags.wait + 15*time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a redirect would take the token elsewhere
+	}}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("send heartbeat: %w", err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("read the gateway's answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("the gateway answered %s: %s", response.Status, bytes.TrimSpace(body))
+	}
+	if _, err := fmt.Fprintf(a.out, "%s\n", bytes.TrimSpace(body)); err != nil {
+		return err
+	}
+	return flags.judge(body)
+}
+
+func (f beatFlags) request(ctx context.Context) (*http.Request, error) {
+	target, err := url.Parse(cmp.Or(f.url, os.Getenv("SYSTOLE_GATEWAY"), "http://127.0.0.1:8080"+trigger.DefaultPath))
+	if err != nil || target.Host == "" {
+		return nil, usageError{errors.New("--gateway: allowed is a URL such as http://127.0.0.1:8080/heartbeat")}
+	}
+	token, err := secretFrom(f.tokenFile, "SYSTOLE_TOKEN")
+	if err != nil {
+		return nil, err
+	}
+	if !store.ValidName(f.group) {
+		return nil, usageError{fmt.Errorf("--group: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -", f.group)}
+	}
+	target = target.JoinPath(f.group)
+	if f.wait > 0 {
+		target.RawQuery = url.Values{"wait": {f.wait.String()}}.Encode()
+	}
+	body, err := json.Marshal(trigger.BeatBody{Source: "systole beat", Note: f.note})
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	if f.key != "" {
+		request.Header.Set("Idempotency-Key", f.key)
+	}
+	return request, nil
+}
+
+// judge turns what became of a heartbeat that was waited for into an exit status.
+func (f beatFlags) judge(body []byte) error {
+	if f.wait == 0 {
+		return nil
+	}
+	var answer struct {
+		Status string `json:"status"`
+		Failed int    `json:"failed"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return fmt.Errorf("read the gateway's answer: %w", err)
+	}
+	switch {
+	case answer.Failed > 0:
+		return fmt.Errorf("%d runs failed", answer.Failed)
+	case answer.Status != "settled":
+		return fmt.Errorf("the heartbeat has not settled within %s", f.wait)
+	}
+	return nil
+}

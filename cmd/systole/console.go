@@ -1,0 +1,92 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"github.com/systole-run/systole/internal/admin"
+	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+)
+
+func (a *app) consoleCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "console", Short: "Serve the admin API: flows, runs, logs, heartbeats", Args: cobra.NoArgs,
+		Example: "  systole console --config systole.yaml\n  curl http://127.0.0.1:8081/api/v1/status",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runConsole(cmd) },
+	}
+	a.configFlag(cmd)
+	cmd.Flags().String("console.listen", "", "host:port to serve the API on")
+	return cmd
+}
+
+func (a *app) runConsole(cmd *cobra.Command) error {
+	p, err := a.open(cmd, config.RoleConsole)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	nc, err := p.connectNATS()
+	if err != nil {
+		return err
+	}
+	st, err := p.openStore(cmd.Context())
+	if err != nil {
+		return err
+	}
+	handler, err := p.newConsole(nc, st, func(cfg config.Config) config.Listener { return cfg.Console.Listener })
+	if err != nil {
+		return err
+	}
+	server, err := p.server("console", serverConfig(p.cfg.Console.Listener), handler)
+	if err != nil {
+		return err
+	}
+	metrics, err := p.metricsServer(natsCheck(nc), redisCheck(st))
+	if err != nil {
+		return err
+	}
+	return p.serve(cmd.Context(), server, metrics)
+}
+
+// newConsole makes the admin API behind its allow list, both taking new settings over on reload. section says whose
+// listener it stands on.
+func (p *process) newConsole(nc *nats.Conn, st *store.Store, section func(config.Config) config.Listener) (http.Handler, error) {
+	events, err := trigger.NewEvents(nc, p.cfg.NATS.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	listener := section(p.cfg)
+	auth, err := authenticator(listener.Auth)
+	if err != nil {
+		return nil, err
+	}
+	cfg := admin.Config{AllowAnonymous: listener.Auth.Open(), Version: version, Logger: p.logs.For("console")}
+	if auth != nil {
+		cfg.Auth = auth
+	}
+	api, err := admin.New(cfg, st, events)
+	if err != nil {
+		return nil, err
+	}
+	allow, err := trigger.NewAllowList(listener.Allow, listener.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	p.reloads = append(p.reloads, func(next config.Config) error {
+		auth, err := authenticator(section(next).Auth)
+		if err != nil {
+			return err
+		}
+		if auth != nil {
+			if err := api.Reload(auth); err != nil {
+				return err
+			}
+		}
+		return allow.Reload(section(next).Allow)
+	})
+	return allow.Wrap(api.Handler()), nil
+}

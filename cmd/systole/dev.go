@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/internal/embedded"
+	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/internal/telemetry"
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+	"github.com/systole-run/systole/worker"
+)
+
+func (a *app) devCommand() *cobra.Command {
+	var flows string
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Run every role in one process, with embedded NATS and Redis", Args: cobra.NoArgs,
+		Long: `dev runs the gateway, a worker and the console in one process on one listener, with an embedded NATS server and an
+embedded Redis. It needs nothing installed and keeps nothing: it is for trying things out. It triggers nothing by itself;
+it prints the line that sends a heartbeat.`,
+		Example: "  systole dev --flows examples/flows",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDev(cmd, flows) },
+	}
+	a.configFlag(cmd)
+	cmd.Flags().StringVar(&flows, "flows", "", "folder of flow files to apply, now and whenever they change")
+	cmd.Flags().String("gateway.listen", "", "host:port to listen on (default 127.0.0.1:8080)")
+	return cmd
+}
+
+func (a *app) runDev(cmd *cobra.Command, flows string) error {
+	began := time.Now()
+	p, err := a.open(cmd, config.RoleDev)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	nc, st, err := p.embed()
+	if err != nil {
+		return err
+	}
+	w, err := p.newWorker(nc, st)
+	if err != nil {
+		return err
+	}
+	handler, err := p.devHandler(nc, st, w)
+	if err != nil {
+		return err
+	}
+	watch, err := newFlowWatch(flows, st, p.logs.For("flows"))
+	if err != nil {
+		return err
+	}
+	server, err := p.server("dev", serverConfig(p.cfg.Gateway.Listener), handler)
+	if err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(cmd.Context())
+	all.Go(func() error { return p.work(ctx, w) })
+	all.Go(func() error { return p.serve(ctx, server) })
+	all.Go(func() error { return watch.run(ctx) })
+	all.Go(func() error { return p.announce(ctx, server, w, began) })
+	return all.Wait()
+}
+
+// embed starts NATS and Redis inside this process.
+func (p *process) embed() (*nats.Conn, *store.Store, error) {
+	natsServer, err := embedded.NATS(embedded.NATSConfig{})
+	if err != nil {
+		return nil, nil, err
+	}
+	p.onClose(natsServer.Close)
+	redis, err := embedded.Redis()
+	if err != nil {
+		return nil, nil, err
+	}
+	p.onClose(redis.Close)
+	nc, err := nats.Connect(natsServer.URL(), nats.Name("systole dev"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the embedded NATS: %w", err)
+	}
+	p.onClose(nc.Close)
+	client, err := store.Connect(store.ConnConfig{URLs: []string{redis.URL()}, Name: "systole-dev"})
+	if err != nil {
+		return nil, nil, err
+	}
+	p.onClose(func() { _ = client.Close() })
+	st, err := store.New(client, store.Config{
+		RunsPerFlow: p.cfg.History.RunsPerFlow, RunTTL: p.cfg.History.RunTTL, Beats: p.cfg.History.Beats,
+		Observe: telemetry.ScriptTimes(p.registry),
+	})
+	return nc, st, err
+}
+
+// devHandler puts the roles on one listener: each has paths of its own.
+func (p *process) devHandler(nc *nats.Conn, st *store.Store, w *worker.Worker) (http.Handler, error) {
+	gateway, err := p.newGateway(nc)
+	if err != nil {
+		return nil, err
+	}
+	console, err := p.newConsole(nc, st, func(cfg config.Config) config.Listener { return cfg.Gateway.Listener })
+	if err != nil {
+		return nil, err
+	}
+	health := telemetry.Handler(p.registry, natsCheck(nc), redisCheck(st), workerCheck(w))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case gateway.Owns(r):
+			gateway.ServeHTTP(w, r)
+		case path == "/healthz", path == "/readyz", path == "/metrics":
+			health.ServeHTTP(w, r)
+		default:
+			console.ServeHTTP(w, r)
+		}
+	}), nil
+}
+
+// announce says how to send a heartbeat, once one would be heard.
+func (p *process) announce(ctx context.Context, server *trigger.Server, w *worker.Worker, began time.Time) error {
+	select {
+	case <-w.Started():
+	case <-ctx.Done():
+		return nil
+	}
+	credential := ""
+	if !p.cfg.Gateway.Auth.Open() {
+		credential = `-H "Authorization: Bearer $TOKEN" `
+	}
+	p.log.Info("ready", logkey.DurationMS, time.Since(began).Milliseconds())
+	_, err := fmt.Fprintf(p.app.out, "Send a heartbeat:\n  curl -X POST %s'%s%s?wait=30s'\nSee what ran:\n  systole run list --server %s\n",
+		credential, strings.TrimSuffix(server.URL(), "/"), p.cfg.Gateway.Path, server.URL())
+	return err
+}

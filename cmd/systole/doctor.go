@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/trigger"
+)
+
+// staleBeat is the age from which doctor says that heartbeats may have stopped.
+const staleBeat = 24 * time.Hour
+
+func (a *app) doctorCommand() *cobra.Command {
+	var url string
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Connect to everything that the settings name, and say what is wrong", Args: cobra.NoArgs,
+		Long: `doctor checks the settings, NATS with its streams, and Redis, and says what is wrong and what to do. With --url it only asks
+whether that address answers 200, which is what a health check of a container without a shell needs.`,
+		Example: "  systole doctor --config systole.yaml\n  systole doctor --url http://127.0.0.1:9090/readyz",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Second)
+			defer cancel()
+			if url != "" {
+				return probe(ctx, url)
+			}
+			return a.runDoctor(ctx, cmd)
+		},
+	}
+	a.configFlag(cmd)
+	cmd.Flags().StringVar(&url, "url", "", "only check that this address answers 200")
+	return cmd
+}
+
+func probe(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return usageError{err}
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", url, response.Status)
+	}
+	return nil
+}
+
+// finding is one thing that doctor looked at.
+type finding struct {
+	mark string // ok, warning or wrong
+	text string
+}
+
+func (a *app) runDoctor(ctx context.Context, cmd *cobra.Command) error {
+	cfg, err := config.Load(a.loadOptions(cmd))
+	if err != nil {
+		return err
+	}
+	findings := []finding{{"ok", "settings are valid"}}
+	for _, warning := range cfg.Warnings() {
+		findings = append(findings, finding{"warning", warning})
+	}
+	findings = append(findings, diagnoseNATS(ctx, cfg)...)
+	findings = append(findings, diagnoseRedis(ctx, cfg)...)
+	findings = append(findings, diagnoseHost()...)
+	wrong := 0
+	for _, f := range findings {
+		if f.mark == "wrong" {
+			wrong++
+		}
+		fmt.Fprintf(a.out, "%-8s %s\n", f.mark, f.text)
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d things are wrong", wrong)
+	}
+	return nil
+}
+
+func diagnoseNATS(ctx context.Context, cfg config.Config) []finding {
+	options, err := natsOptions(cfg.NATS, "systole doctor")
+	if err != nil {
+		return []finding{{"wrong", err.Error()}}
+	}
+	nc, err := nats.Connect(strings.Join(cfg.NATS.URL.Reveal(), ","), options...)
+	if err != nil {
+		return []finding{{"wrong", fmt.Sprintf("NATS at %s: %v; is it running, and are nats.url and the credentials right?", cfg.NATS.URL, err)}}
+	}
+	defer nc.Close()
+	findings := []finding{{"ok", fmt.Sprintf("NATS at %s is version %s", cfg.NATS.URL, nc.ConnectedServerVersion())}}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return append(findings, finding{"wrong", err.Error()})
+	}
+	streams := trigger.StreamConfig{
+		Prefix: cfg.NATS.Prefix, BeatTTL: cfg.NATS.BeatTTL, Replicas: cfg.NATS.Replicas, DuplicateWindow: cfg.NATS.DuplicateWindow,
+	}
+	if err := trigger.EnsureStreams(ctx, js, streams); err != nil {
+		return append(findings, finding{"wrong", fmt.Sprintf("JetStream: %v; is it enabled (nats-server -js), and may this user make streams?", err)})
+	}
+	return append(findings, finding{"ok", "the streams of heartbeats and run-nows are there"})
+}
+
+func diagnoseRedis(ctx context.Context, cfg config.Config) []finding {
+	st, closeClient, err := newStore(cfg, "systole-doctor", nil)
+	if err != nil {
+		return []finding{{"wrong", err.Error()}}
+	}
+	defer closeClient()
+	warnings, err := st.Check(ctx)
+	if err != nil {
+		return []finding{{"wrong", fmt.Sprintf("Redis at %s: %v", cfg.Redis.URL, err)}}
+	}
+	findings := []finding{{"ok", fmt.Sprintf("Redis at %s answers", cfg.Redis.URL)}}
+	for _, warning := range warnings {
+		findings = append(findings, finding{"warning", "Redis: " + warning})
+	}
+	groups, err := st.Status(ctx)
+	if err != nil {
+		return append(findings, finding{"wrong", err.Error()})
+	}
+	now, err := st.Now(ctx)
+	if err != nil {
+		return append(findings, finding{"wrong", err.Error()})
+	}
+	for _, group := range groups {
+		switch {
+		case group.LastBeatAt == nil:
+			findings = append(findings, finding{"warning", fmt.Sprintf("group %s has %d flows and has never had a heartbeat: nothing runs until something sends one", group.Group, group.Flows)})
+		case now.Sub(*group.LastBeatAt) > staleBeat:
+			findings = append(findings, finding{"warning", fmt.Sprintf("group %s had its last heartbeat at %s: has its scheduler stopped?", group.Group, group.LastBeatAt.Format(time.RFC3339))})
+		default:
+			findings = append(findings, finding{"ok", fmt.Sprintf("group %s: %d flows, %d due, %d running, last heartbeat %s ago", group.Group, group.Flows, group.Due, group.Running, now.Sub(*group.LastBeatAt).Round(time.Second))})
+		}
+	}
+	return findings
+}
+
+// diagnoseHost looks at what runs on this host would need.
+func diagnoseHost() []finding {
+	if _, err := exec.LookPath("sh"); errors.Is(err, exec.ErrNotFound) {
+		return []finding{{"warning", "there is no shell on this host: exec flows can only run programs directly"}}
+	}
+	return nil
+}

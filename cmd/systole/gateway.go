@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/trigger"
+)
+
+func (a *app) gatewayCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "gateway", Short: "Take heartbeats over HTTP and publish them to NATS", Args: cobra.NoArgs,
+		Example: "  SYSTOLE_GATEWAY__LISTEN=0.0.0.0:8080 systole gateway --config systole.yaml",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runGateway(cmd) },
+	}
+	a.configFlag(cmd)
+	cmd.Flags().String("gateway.listen", "", "host:port to take heartbeats on")
+	return cmd
+}
+
+func (a *app) runGateway(cmd *cobra.Command) error {
+	p, err := a.open(cmd, config.RoleGateway)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	nc, err := p.connectNATS()
+	if err != nil {
+		return err
+	}
+	gateway, err := p.newGateway(nc)
+	if err != nil {
+		return err
+	}
+	server, err := p.server("gateway", serverConfig(p.cfg.Gateway.Listener), gateway.Handler())
+	if err != nil {
+		return err
+	}
+	metrics, err := p.metricsServer(natsCheck(nc))
+	if err != nil {
+		return err
+	}
+	return p.serve(cmd.Context(), server, metrics)
+}
+
+// newGateway makes the gateway as the settings say, and has it take new tokens and networks over on reload.
+func (p *process) newGateway(nc *nats.Conn) (*trigger.Gateway, error) {
+	beats, err := trigger.NewPublisher(nc, trigger.PublisherConfig{
+		Streams: p.streams(), AckTimeout: p.cfg.NATS.AckTimeout, Registerer: p.registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	events, err := trigger.NewEvents(nc, p.cfg.NATS.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	cfg := p.cfg.Gateway
+	access, err := accessOf(cfg.Listener)
+	if err != nil {
+		return nil, err
+	}
+	limit := rate.Limit(cfg.Rate)
+	if limit == 0 {
+		limit = -1 // the setting's 0 is no limit; the gateway's is its default
+	}
+	gateway, err := trigger.NewGateway(trigger.GatewayConfig{
+		Access: access, Path: cfg.Path, RunPath: cfg.RunPath, TrustedProxies: cfg.TrustedProxies, Rate: limit,
+		Burst: cfg.Burst, MaxBody: int64(cfg.MaxBody), MaxWait: cfg.MaxWait,
+		Logger: p.logs.For("gateway"), Registerer: p.registry, TracerProvider: p.tracer,
+	}, beats, events)
+	if err != nil {
+		return nil, err
+	}
+	p.reloads = append(p.reloads, func(next config.Config) error {
+		access, err := accessOf(next.Gateway.Listener)
+		if err != nil {
+			return err
+		}
+		return gateway.Reload(access)
+	})
+	return gateway, nil
+}
+
+func accessOf(listener config.Listener) (trigger.Access, error) {
+	auth, err := authenticator(listener.Auth)
+	return trigger.Access{Auth: auth, AllowAnonymous: listener.Auth.Open(), Allow: listener.Allow}, err
+}
+
+// authenticator gives nil where everybody is let in.
+func authenticator(auth config.Auth) (*trigger.Authenticator, error) {
+	if auth.Open() {
+		return nil, nil
+	}
+	tokens := make([]trigger.Token, len(auth.Tokens))
+	for i, token := range auth.Tokens {
+		tokens[i] = trigger.Token{
+			Name: token.Name, Value: token.Value.Reveal(), SHA256: token.SHA256.Reveal(), Scopes: token.Scopes, Groups: token.Groups,
+		}
+	}
+	made, err := trigger.NewAuthenticator(tokens)
+	if err != nil {
+		return nil, fmt.Errorf("auth.tokens: %w", err)
+	}
+	return made, nil
+}
+
+func serverConfig(listener config.Listener) trigger.ServerConfig {
+	return trigger.ServerConfig{Listen: listener.Listen, CertFile: listener.TLS.CertFile, KeyFile: listener.TLS.KeyFile}
+}
+
+// serve runs servers (nil ones are passed over) until ctx ends or one of them fails.
+func (p *process) serve(ctx context.Context, servers ...*trigger.Server) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { p.reloadOnHangup(ctx); return nil })
+	for _, server := range servers {
+		if server != nil {
+			all.Go(func() error { return server.Run(ctx) })
+		}
+	}
+	return all.Wait()
+}

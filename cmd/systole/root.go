@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/systole-run/systole/internal/config"
+)
+
+// Exit statuses.
+const (
+	exitFine   = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or configuration
+)
+
+// app is what every command gets: where to read and write, and when to stop.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	abort    <-chan struct{} // closed when the process shall end at once
+
+	configFile string
+	started    bool // a command's own code runs: what fails now is not wrong usage
+}
+
+// execute runs one command line and gives its exit status.
+func execute(ctx context.Context, abort <-chan struct{}, args []string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{in: in, out: out, err: errOut, abort: abort}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitFine
+	}
+	fmt.Fprintln(errOut, "systole:", err)
+	var invalid *config.InvalidError
+	var usage usageError
+	if !a.started || errors.As(err, &invalid) || errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// usageError is wrong usage that only the command's own code can find.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "systole",
+		Short: "A heartbeat-driven runtime for DataFlows",
+		Long: `Systole runs your DataFlows whenever something outside sends a heartbeat, and never by itself.
+
+  systole dev --flows DIR     everything in one process, to try it
+  systole gateway             takes heartbeats over HTTP and publishes them to NATS
+  systole worker              runs what is due; start as many as you need
+  systole console             the admin API
+
+Exit status: 0 fine, 1 failed, 2 wrong usage or configuration.`,
+		Version: version, SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRun: func(*cobra.Command, []string) { a.started = true },
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		a.devCommand(), a.gatewayCommand(), a.workerCommand(), a.consoleCommand(),
+		a.beatCommand(), a.flowCommand(), a.runCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),
+	)
+	return root
+}
+
+// group makes a command that only holds others: alone or with an unknown word it is wrong usage.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	parent := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		_ = cmd.Help()
+		return usageError{fmt.Errorf("%s: found no subcommand, allowed are those listed above", cmd.CommandPath())}
+	}}
+	parent.AddCommand(commands...)
+	return parent
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(a.out, "systole", version)
+			return err
+		},
+	}
+}

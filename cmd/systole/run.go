@@ -1,0 +1,94 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/systole-run/systole/store"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	return group("run", "Look at runs", a.runListCommand(), a.runShowCommand(), a.runLogsCommand())
+}
+
+func (a *app) runListCommand() *cobra.Command {
+	var flags listFlags
+	var flow, status string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List runs, those under way first and then the newest", Args: cobra.NoArgs,
+		Example: "  systole run list --status failed\n  systole run list --flow orders-sync -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			printer, err := a.printer(flags.format)
+			if err != nil {
+				return err
+			}
+			api, err := flags.client()
+			if err != nil {
+				return err
+			}
+			page := flags.limit
+			if page <= 0 || page > 1000 {
+				page = 1000
+			}
+			filter := store.RunFilter{Flow: flow, Status: store.Status(status), Limit: page}
+			runs, err := take(api.Runs(cmd.Context(), flags.group, filter), flags.limit)
+			if err != nil {
+				return err
+			}
+			return printer.Runs(runs)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&flow, "flow", "", "only runs of this flow")
+	cmd.Flags().StringVar(&status, "status", "", "only runs with this status: pending, in_progress, success, failed or cancelled")
+	return cmd
+}
+
+func (a *app) runShowCommand() *cobra.Command {
+	var flags listFlags
+	cmd := &cobra.Command{
+		Use: "show RUN", Short: "Show one run", Args: exactly("RUN"),
+		Example: "  systole run show orders-sync~1795388654370168 -o json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			printer, err := a.printer(flags.format)
+			if err != nil {
+				return err
+			}
+			api, err := flags.client()
+			if err != nil {
+				return err
+			}
+			run, err := api.Run(cmd.Context(), flags.group, args[0])
+			if err != nil {
+				return err
+			}
+			if flags.format == "table" {
+				return printer.Runs([]store.Run{run})
+			}
+			return printer.Value(run)
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+func (a *app) runLogsCommand() *cobra.Command {
+	var flags apiFlags
+	cmd := &cobra.Command{
+		Use: "logs RUN", Short: "Print the end of a run's output", Args: exactly("RUN"),
+		Example: "  systole run logs orders-sync~1795388654370168",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := flags.client()
+			if err != nil {
+				return err
+			}
+			log, err := api.RunLog(cmd.Context(), flags.group, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = a.out.Write(log)
+			return err
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}

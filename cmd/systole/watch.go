@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/internal/manifest"
+	"github.com/systole-run/systole/store"
+)
+
+// settleTime is how long a folder has to be quiet before it is read: editors write a file in several steps.
+const settleTime = 100 * time.Millisecond
+
+// flowWatch applies the flows of a folder, now and whenever a file in it changes. While anything in the folder is
+// wrong, nothing of it is applied and what was applied before stands. A flow that is gone from the folder is deleted.
+type flowWatch struct {
+	dir     string
+	store   *store.Store
+	log     *slog.Logger
+	files   *fsnotify.Watcher
+	applied map[[2]string]bool // group and name
+}
+
+// newFlowWatch watches dir; with an empty one it does nothing. Flows that are wrong at the start are an error.
+func newFlowWatch(dir string, st *store.Store, log *slog.Logger) (*flowWatch, error) {
+	w := &flowWatch{dir: dir, store: st, log: log, applied: make(map[[2]string]bool)}
+	if dir == "" {
+		return w, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := w.apply(ctx); err != nil {
+		return nil, err
+	}
+	files, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", dir, err)
+	}
+	w.files = files
+	if err := files.Add(dir); err != nil {
+		return nil, fmt.Errorf("watch %s: %w", dir, err)
+	}
+	return w, nil
+}
+
+func (w *flowWatch) run(ctx context.Context) error {
+	if w.dir == "" {
+		return nil
+	}
+	defer w.files.Close()
+	quiet := time.NewTimer(time.Hour)
+	quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.files.Events:
+			quiet.Reset(settleTime)
+		case err := <-w.files.Errors:
+			w.log.Warn("watching the folder of flows", logkey.File, w.dir, logkey.Error, err)
+		case <-quiet.C:
+			if err := w.apply(ctx); err != nil {
+				w.log.Error("flows not applied, the old ones stand", logkey.File, w.dir, logkey.Error, err)
+			}
+		}
+	}
+}
+
+func (w *flowWatch) apply(ctx context.Context) error {
+	flows, err := manifest.ReadPath(w.dir)
+	if err != nil {
+		return err
+	}
+	found := make(map[[2]string]bool)
+	counts := make(map[store.Change]int)
+	for _, flow := range flows {
+		change, err := w.store.PutFlow(ctx, flow.DataFlow)
+		if err != nil {
+			return fmt.Errorf("apply flow %s: %w", flow.Name, err)
+		}
+		counts[change]++
+		found[[2]string{flow.Group, flow.Name}] = true
+	}
+	deleted := 0
+	for flow := range w.applied {
+		if !found[flow] {
+			if err := w.store.DeleteFlow(ctx, flow[0], flow[1]); err != nil {
+				return fmt.Errorf("delete flow %s: %w", flow[1], err)
+			}
+			deleted++
+		}
+	}
+	w.applied = found
+	w.log.Info("flows applied", logkey.File, w.dir, "created", counts[store.FlowCreated], "changed", counts[store.FlowChanged],
+		"unchanged", counts[store.FlowUnchanged], "deleted", deleted)
+	return nil
+}
