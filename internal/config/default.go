@@ -16,7 +16,7 @@ func Default() Config {
 			Path:     "/heartbeat", RunPath: "/run", Rate: 50, Burst: 100, MaxBody: 4 << 10, MaxWait: 5 * time.Minute,
 		},
 		// Draining ends before the 30 seconds after which Kubernetes kills.
-		Worker:  Worker{Concurrency: 16, Lease: 30 * time.Second, DrainTimeout: 25 * time.Second, Batch: 100},
+		Worker:  Worker{Concurrency: 16, Lease: 30 * time.Second, DrainTimeout: 25 * time.Second, Batch: 50},
 		Console: Console{Listener{Listen: "127.0.0.1:8081"}},
 		Executor: Executor{
 			Exec: ExecutorExec{KillGrace: 5 * time.Second},

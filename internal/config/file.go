@@ -59,7 +59,7 @@ func (l *loader) readFile() ([]byte, error) {
 
 // parseYAML gives the one document of a file; nil if it is empty. The problem has a line and no file.
 func parseYAML(data []byte) (root ast.Node, problem *Problem) {
-	defer func() { // the parser is known to panic on some input that is no YAML
+	defer func() { // on a reload, not even a fault of the parser may end the process
 		if recover() != nil {
 			root, problem = nil, &Problem{Found: "text that the YAML parser cannot cope with", Allowed: yamlAllowed}
 		}

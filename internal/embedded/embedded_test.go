@@ -1,7 +1,10 @@
 package embedded_test
 
 import (
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +55,64 @@ func TestTheEmbeddedNATSRefusesABadAddress(t *testing.T) {
 	}
 }
 
+func TestTheEmbeddedNATSSaysWhyItCannotStart(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for why, cfg := range map[string]embedded.NATSConfig{
+		"address already in use": {Listen: taken.Addr().String()},
+		"not a directory":        {StoreDir: file},
+	} {
+		if _, err := embedded.NATS(cfg); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("error is %v, want one with %q", err, why)
+		}
+	}
+}
+
+func TestTheTemporaryFolderOfTheEmbeddedNATSIsGoneAfterClose(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	server, err := embedded.NATS(embedded.NATSConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir(temp); len(entries) != 1 {
+		t.Errorf("the temporary folder holds %v while the server runs", entries)
+	}
+	server.Close()
+	server.Close() // may be called again
+	if entries, _ := os.ReadDir(temp); len(entries) != 0 {
+		t.Errorf("the temporary folder holds %v after Close", entries)
+	}
+}
+
+func TestTheClockOfTheEmbeddedRedisIsThatOfThisMachine(t *testing.T) {
+	t.Parallel()
+	server, err := embedded.Redis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	options, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	before := time.Now()
+	got, err := client.Time(t.Context()).Result()
+	if err != nil || got.Before(before.Truncate(time.Microsecond)) || got.After(time.Now()) {
+		t.Errorf("TIME is %v, %v; it was asked for at %v", got, err, before)
+	}
+}
+
 func TestTimesToLiveInTheEmbeddedRedisPass(t *testing.T) {
 	t.Parallel()
 	server, err := embedded.Redis()
@@ -65,7 +126,7 @@ func TestTimesToLiveInTheEmbeddedRedisPass(t *testing.T) {
 	}
 	client := redis.NewClient(options)
 	defer client.Close()
-	if err := client.Set(t.Context(), "k", "v", time.Second).Err(); err != nil {
+	if err := client.Set(t.Context(), "k", "v", 50*time.Millisecond).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); client.Exists(t.Context(), "k").Val() == 1; {

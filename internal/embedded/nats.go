@@ -40,18 +40,35 @@ func NATS(cfg NATSConfig) (*NATSServer, error) {
 		cfg.StoreDir = s.temp
 	}
 	options := &server.Options{
-		ServerName: "systole-dev", Host: host, Port: port, JetStream: true, StoreDir: cfg.StoreDir, NoLog: true, NoSigs: true,
+		ServerName: "systole-dev", Host: host, Port: port, JetStream: true, StoreDir: cfg.StoreDir, NoSigs: true,
 	}
 	if s.server, err = server.NewServer(options); err != nil {
 		s.removeTemp()
 		return nil, fmt.Errorf("make NATS server: %w", err)
 	}
-	s.server.Start()
-	if !s.server.ReadyForConnections(readyWithin) {
+	if err := s.start(); err != nil {
 		s.Close()
-		return nil, errors.New("start NATS server: it is not ready; is its address taken?")
+		return nil, fmt.Errorf("start NATS server: %w", err)
 	}
 	return s, nil
+}
+
+// start returns as soon as the server takes connections or says why it never will.
+func (s *NATSServer) start() error {
+	faults := newFaults()
+	s.server.SetLogger(faults, false, false)
+	s.server.Start()
+	ready := make(chan bool, 1)
+	go func() { ready <- s.server.ReadyForConnections(readyWithin) }()
+	select {
+	case err := <-faults.fatal:
+		return err
+	case ok := <-ready:
+		if !ok {
+			return errors.New("it is not ready in time")
+		}
+	}
+	return nil
 }
 
 // URL is the server's address.

@@ -14,7 +14,8 @@ import (
 // checkWithin bounds one readiness check.
 const checkWithin = 2 * time.Second
 
-// Check is something that a process needs to do its work. It gives nil if that is there.
+// Check is something that a process needs to do its work. Do gives nil if that is there, and may be called from several
+// goroutines at once.
 type Check struct {
 	Name string
 	Do   func(ctx context.Context) error
@@ -58,20 +59,41 @@ func Handler(registry *prometheus.Registry, checks ...Check) http.Handler {
 	return mux
 }
 
-// ready runs the checks. It names those that fail, and not why: errors may tell more than a stranger should know.
+// ready runs the checks side by side. It names those that fail, and not why: errors may tell more than a stranger should know.
 func ready(w http.ResponseWriter, r *http.Request, checks []Check) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkWithin)
 	defer cancel()
 	status, results := http.StatusOK, make(map[string]string, len(checks))
-	for _, check := range checks {
+	answers := make([]chan error, len(checks))
+	for i, check := range checks {
+		answers[i] = make(chan error, 1)
+		go func() { answers[i] <- check.Do(ctx) }()
+	}
+	for i, check := range checks {
 		results[check.Name] = "ok"
-		if err := check.Do(ctx); err != nil {
+		if !passed(ctx, answers[i]) {
 			results[check.Name] = "failed"
 			status = http.StatusServiceUnavailable
 		}
 	}
 	word := map[bool]string{true: "ready", false: "not ready"}[status == http.StatusOK]
 	answer(w, status, map[string]any{"status": word, "checks": results})
+}
+
+// passed waits for one answer, and no longer than ctx: a check that does not listen to its ctx has failed, and the
+// others are told apart from it.
+func passed(ctx context.Context, answer <-chan error) bool {
+	select {
+	case err := <-answer:
+		return err == nil
+	case <-ctx.Done():
+	}
+	select { // both may have been there
+	case err := <-answer:
+		return err == nil
+	default:
+		return false
+	}
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

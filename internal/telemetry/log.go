@@ -18,6 +18,7 @@ type LogConfig struct {
 	Level   slog.Level            // of every component that has none of its own
 	Levels  map[string]slog.Level // by component
 	Secrets []string              // texts that never appear in a line, wherever they come from
+	Sinks   []slog.Handler        // further receivers, which get what gets through level and redaction
 }
 
 // Logs makes the loggers of a process. Everything goes through one pipe: level by component, then redaction, then a
@@ -40,7 +41,7 @@ func NewLogs(out io.Writer, cfg LogConfig) *Logs {
 		sink = slog.NewJSONHandler(out, options)
 	}
 	l := &Logs{redactor: newRedactor(cfg.Secrets), level: new(slog.LevelVar), levels: make(map[string]*slog.LevelVar)}
-	l.handler = slogmulti.Pipe(l.redactor.middleware()).Handler(slogmulti.Fanout(sink))
+	l.handler = slogmulti.Pipe(l.redactor.middleware).Handler(slogmulti.Fanout(append([]slog.Handler{sink}, cfg.Sinks...)...))
 	l.SetLevels(cfg.Level, cfg.Levels)
 	return l
 }
@@ -67,7 +68,7 @@ func (l *Logs) SetLevels(level slog.Level, own map[string]slog.Level) {
 	}
 }
 
-// SetSecrets replaces the texts that never appear in a line.
+// SetSecrets replaces the texts that never appear in a line. Attributes that a logger was given before stay as they were.
 func (l *Logs) SetSecrets(secrets []string) { l.redactor.set(secrets) }
 
 func (l *Logs) levelOf(component string) slog.Level {
@@ -83,7 +84,9 @@ type leveled struct {
 	level slog.Leveler
 }
 
-func (h leveled) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level.Level() }
+func (h leveled) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= h.level.Level() && h.Handler.Enabled(ctx, level)
+}
 
 func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return leveled{Handler: h.Handler.WithAttrs(attrs), level: h.level}

@@ -1,40 +1,33 @@
 package telemetry
 
 import (
-	"context"
-	"encoding"
-	"fmt"
-	"log/slog"
-	"reflect"
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
-
-	slogmulti "github.com/samber/slog-multi"
 )
 
 // redacted stands where a secret would.
 const redacted = "[redacted]"
 
-// shortestSecret is the length below which a secret is not searched for in texts: it would blank out ordinary words. Its
-// own attribute is redacted all the same, by its key.
-const shortestSecret = 6
+// shortestSecret is the length below which a secret is hidden only where it is a whole value: as a part of others it
+// would blank out ordinary words.
+const shortestSecret = 4
 
-// secretKey matches the keys of attributes whose value is never shown.
-var secretKey = regexp.MustCompile(`(?i)(^|[._-])(authorization|x-heartbeat-token|cookie|set-cookie|password|passwd|secret|api[_-]?key|private[_-]?key|bearer|token)$`)
-
-// shownKeys look like secretKey and are not secret: a run's fencing token is a number that everyone may know.
-var shownKeys = map[string]bool{"fencing_token": true}
-
-// The shapes of credentials in running text.
-var (
-	bearerText = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}`)
-	userInURL  = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@"']+@`)
-)
-
-// redactor keeps secrets out of log lines: known texts, credentials by their shape, and values by their key.
+// redactor keeps secrets out of texts: known ones in every usual spelling, and credentials by their shape.
 type redactor struct {
-	known atomic.Pointer[strings.Replacer]
+	known atomic.Pointer[known]
+}
+
+// known is one state of the secrets; it is never changed.
+type known struct {
+	short    map[string]bool
+	replacer *strings.Replacer
 }
 
 func newRedactor(secrets []string) *redactor {
@@ -44,92 +37,69 @@ func newRedactor(secrets []string) *redactor {
 }
 
 func (r *redactor) set(secrets []string) {
-	var pairs []string
+	k := &known{short: map[string]bool{}}
+	var forms []string
 	for _, secret := range secrets {
-		if len(secret) >= shortestSecret {
-			pairs = append(pairs, secret, redacted)
+		switch {
+		case len(secret) >= shortestSecret:
+			forms = append(forms, spellings(secret)...)
+		case secret != "":
+			k.short[secret] = true
 		}
 	}
-	r.known.Store(strings.NewReplacer(pairs...))
+	// Of secrets that start alike the longest comes first, so that none leaves its end behind.
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	var pairs []string
+	for _, form := range slices.Compact(forms) {
+		pairs = append(pairs, form, redacted)
+	}
+	k.replacer = strings.NewReplacer(pairs...)
+	r.known.Store(k)
 }
 
-func (r *redactor) middleware() slogmulti.Middleware {
-	return func(next slog.Handler) slog.Handler { return redacting{Handler: next, redactor: r} }
+// spellings are the ways in which libraries write a text into their errors.
+func spellings(text string) []string {
+	quoted, ascii := strconv.Quote(text), strconv.QuoteToASCII(text)
+	inJSON, _ := json.Marshal(text) // a string always encodes
+	raw := []byte(text)
+	return []string{
+		text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], string(inJSON[1 : len(inJSON)-1]),
+		url.QueryEscape(text), url.PathEscape(text), url.User(text).String(),
+		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), // padding tells nothing
+	}
 }
 
+// shapes find what looks like a credential, whoever's it is.
+var shapes = []struct {
+	find    *regexp.Regexp
+	replace string
+}{
+	{regexp.MustCompile(`(?i)\b((?:set-)?cookie|(?:proxy-)?authorization|x-heartbeat-token)(["']?\s*[:=]\s*["'\[]*)[^"'\]\r\n]+`), "$1$2" + redacted},
+	{regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}`), "$1 " + redacted},
+	{regexp.MustCompile(`(?i)\b([a-z0-9_-]*(?:password|passwd|pwd|secret|token|api[_-]?key))=[^\s&"',;]+`), "$1=" + redacted},
+	{regexp.MustCompile(`\b([A-Za-z][A-Za-z0-9+.-]*://)[^\s"'<>]*@`), "$1" + redacted + "@"},
+}
+
+// text gives a text without its secrets.
 func (r *redactor) text(text string) string {
-	text = r.known.Load().Replace(text)
-	text = bearerText.ReplaceAllString(text, "$1 "+redacted)
-	return userInURL.ReplaceAllString(text, "$1"+redacted+"@")
-}
-
-func (r *redactor) attr(attr slog.Attr) slog.Attr {
-	if secretKey.MatchString(attr.Key) && !shownKeys[attr.Key] {
-		return slog.String(attr.Key, redacted)
+	k := r.known.Load()
+	if k.short[text] {
+		return redacted
 	}
-	attr.Key = r.text(attr.Key)
-	attr.Value = r.value(attr.Value.Resolve())
-	return attr
-}
-
-func (r *redactor) attrs(attrs []slog.Attr) []slog.Attr {
-	clean := make([]slog.Attr, len(attrs))
-	for i, attr := range attrs {
-		clean[i] = r.attr(attr)
+	text = k.replacer.Replace(text)
+	if !strings.ContainsAny(text, " =:@") {
+		return text // names, ids and numbers, which are most of what is logged
 	}
-	return clean
-}
-
-func (r *redactor) value(value slog.Value) slog.Value {
-	switch value.Kind() {
-	case slog.KindString:
-		return slog.StringValue(r.text(value.String()))
-	case slog.KindGroup:
-		return slog.GroupValue(r.attrs(value.Group())...)
-	case slog.KindAny:
-		return r.any(value.Any())
+	for _, shape := range shapes {
+		text = shape.find.ReplaceAllString(text, shape.replace)
 	}
-	return value
+	return text
 }
 
-// any turns what a handler would print in ways of its own into text, which can be searched.
-func (r *redactor) any(value any) slog.Value {
-	switch v := value.(type) {
-	case nil:
-		return slog.AnyValue(nil)
-	case error:
-		return slog.StringValue(r.text(v.Error()))
-	case encoding.TextMarshaler:
-		if text, err := v.MarshalText(); err == nil {
-			return slog.StringValue(r.text(string(text)))
-		}
-	case fmt.Stringer:
-		if rv := reflect.ValueOf(v); rv.Kind() != reflect.Pointer || !rv.IsNil() {
-			return slog.StringValue(r.text(v.String()))
-		}
-	}
-	return slog.StringValue(r.text(fmt.Sprintf("%+v", value)))
-}
+// secretKey matches the keys of attributes, groups and fields whose value is never shown.
+var secretKey = regexp.MustCompile(`(?i)password|passwd|passphrase|secret|authorization|cookie|api[._-]?key|private[._-]?key|access[._-]?key|bearer|tokens?$`)
 
-// redacting is the middleware of a redactor.
-type redacting struct {
-	slog.Handler
-	redactor *redactor
-}
+// shownKeys look like secretKey and are not secret: a run's fencing token is a number that everyone may know.
+var shownKeys = map[string]bool{"fencing_token": true}
 
-func (h redacting) Handle(ctx context.Context, record slog.Record) error {
-	clean := slog.NewRecord(record.Time, record.Level, h.redactor.text(record.Message), record.PC)
-	record.Attrs(func(attr slog.Attr) bool {
-		clean.AddAttrs(h.redactor.attr(attr))
-		return true
-	})
-	return h.Handler.Handle(ctx, clean)
-}
-
-func (h redacting) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return redacting{Handler: h.Handler.WithAttrs(h.redactor.attrs(attrs)), redactor: h.redactor}
-}
-
-func (h redacting) WithGroup(name string) slog.Handler {
-	return redacting{Handler: h.Handler.WithGroup(name), redactor: h.redactor}
-}
+func sensitive(key string) bool { return secretKey.MatchString(key) && !shownKeys[key] }
