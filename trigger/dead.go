@@ -73,7 +73,7 @@ func newMorgue(subject string, store *storer, metrics *badMetrics, logger *slog.
 func (m *morgue) note(bad letter) {
 	m.metrics.messages.WithLabelValues(m.subject, bad.kind).Inc()
 	m.logs[bad.kind].Do(func() {
-		m.logger.Warn("bad message kept on "+m.to, keySubject, cut(bad.letterSubject(), longestFound), keyKind, bad.kind,
+		m.logger.Warn("bad message refused", keySubject, cut(bad.letterSubject(), longestFound), keyKind, bad.kind,
 			keyReason, bad.reasonText(), keySeq, bad.seq)
 	})
 }

@@ -117,15 +117,18 @@ func TestAGoodMessageThatTookABadOnesSequenceIsNotRemoved(t *testing.T) {
 func TestAForgedTickIsNoBeat(t *testing.T) {
 	t.Parallel()
 	nc, subjects := natsWithStreams(t)
-	_, beats := follow(t, nc, FollowerConfig{Prefix: subjects.Prefix})
+	follower, beats := follow(t, nc, FollowerConfig{Prefix: subjects.Prefix})
 	send(t, nc, subjects.Tick("default"), "")
 	send(t, nc, subjects.Tick("default"), "1", headerSequence, "7")
 	send(t, nc, subjects.Tick("default"), "2", headerSequence, "7", headerStored, "now", headerStream, subjects.BeatStream(), headerOrigin, subjects.Beat("default"))
-	send(t, nc, subjects.Tick("a.b"), "3")
-	for _, letter := range deadLetters(t, nc, subjects, 4) {
+	send(t, nc, subjects.Tick("a.b"), "3", headerSequence, "7")
+	for _, letter := range deadLetters(t, nc, subjects, 3) {
 		if letter.Header.Get(HeaderKind) != faultUnstored {
 			t.Errorf("%v", letter.Header)
 		}
+	}
+	if counted := testutil.ToFloat64(follower.morgue.metrics.messages.WithLabelValues("beat", faultUnstored)); counted != 4 {
+		t.Errorf("%v counted", counted)
 	}
 	beats.empty(t)
 }

@@ -150,14 +150,18 @@ func (f *Follower) receive(ctx context.Context, subscription *nats.Subscription,
 }
 
 func (f *Follower) tick(ctx context.Context, msg *nats.Msg) {
-	m, ok := f.subjects.fromTick(msg)
-	if !ok {
-		unstored := stored{subject: msg.Subject, header: msg.Header, data: msg.Data}
-		f.morgue.put(letter{unstored, fault{faultUnstored, errors.New("no stream republished this message: " +
-			"found a direct publish, allowed is publishing to " + f.subjects.Beat("<group>"))}})
+	if m, ok := f.subjects.fromTick(msg); ok {
+		f.offer(ctx, m, nil)
 		return
 	}
-	f.offer(ctx, m, nil)
+	bad := letter{stored{subject: msg.Subject, header: msg.Header, data: msg.Data}, fault{faultUnstored,
+		errors.New("found a message that no stream republished, allowed is publishing to " + f.subjects.Beat("<group>"))}}
+	if len(msg.Header) == 0 { // or the client could not read its headers: then the register has it
+		f.morgue.note(bad)
+		f.askForLook()
+		return
+	}
+	f.morgue.put(bad)
 }
 
 func (f *Follower) wake(msg *nats.Msg) {

@@ -184,9 +184,11 @@ func TestARecreatedStreamDoesNotMakeAFollowerDeaf(t *testing.T) {
 	if beat := calm.next(t); beat.Seq != 1 || beat.ID != ack.ID {
 		t.Fatalf("%+v", beat)
 	}
-	_, busy := follow(t, nc, FollowerConfig{Prefix: subjects.Prefix, Watchdog: 20 * time.Millisecond})
+	follower, busy := follow(t, nc, FollowerConfig{Prefix: subjects.Prefix, Watchdog: 20 * time.Millisecond})
 	busy.next(t)
 	for range 5 {
+		// See recreateDelay: deleting a stream while it is being made is more than the server can take.
+		until(t, "nobody is making streams", func() bool { return len(follower.register.store.turn) == 0 })
 		if err := js.DeleteStream(t.Context(), subjects.BeatStream()); err != nil {
 			t.Fatal(err)
 		}

@@ -252,7 +252,9 @@ func TestGatewayChecksAddressThenCredentialThenRequestThenBody(t *testing.T) {
 
 func TestGatewayRefusesBeforeTheBodyIsRead(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, GatewayConfig{Access: Access{AllowAnonymous: true, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}})
+	nc, subjects := natsWithStreams(t)
+	nobody := Access{AllowAnonymous: true, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	s := newSiteOn(t, GatewayConfig{Access: nobody}, ServerConfig{ReadTimeout: time.Hour, ShutdownTimeout: time.Second}, nc, subjects)
 	conn := dial(t, s.server, "POST /heartbeat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n")
 	answer := make([]byte, len("HTTP/1.1 403"))
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 403" {
@@ -452,6 +454,22 @@ func TestTheClientsTraceGoesOnInTheBeat(t *testing.T) {
 	}
 	if want := fmt.Sprintf("00-0af7651916cd43dd8448eb211c80319c-%s-01", spans[0].SpanContext().SpanID()); got != want {
 		t.Errorf("the beat carries %q, want %q", got, want)
+	}
+}
+
+func TestGatewayOwnsWhatLiesBelowItsPathsCleanOrNot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, open(GatewayConfig{}))
+	for path, want := range map[string]bool{
+		"/heartbeat": true, "/heartbeat/a": true, "/heartbeat//..": true, "/run/a/b": true, "/": false, "/heartbeats": false, "/api/v1/flows": false,
+	} {
+		request, err := http.NewRequest(http.MethodGet, "http://a"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Owns(request); got != want {
+			t.Errorf("%s: got %v", path, got)
+		}
 	}
 }
 

@@ -80,14 +80,10 @@ type settledAnswer struct {
 // answerGrace is how long storing and answering may take beyond the wait that was asked for.
 const answerGrace = 30 * time.Second
 
-// allowTime makes room for a wait in the timeouts of the connection, which are set for requests that are answered at
-// once. Where the server does not offer that, its own timeouts hold.
+// allowTime makes room for a wait in the write timeout of the connection, which is meant for requests that are answered
+// at once. (The read timeout ends with the body.) Where the server does not offer that, its own timeout holds.
 func allowTime(w http.ResponseWriter, wait time.Duration) {
-	if wait == 0 {
-		return
+	if wait > 0 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + answerGrace))
 	}
-	controller := http.NewResponseController(w)
-	// The body has been read. The deadline for it would otherwise be taken for a client that went away.
-	_ = controller.SetReadDeadline(time.Time{})
-	_ = controller.SetWriteDeadline(time.Now().Add(wait + answerGrace))
 }

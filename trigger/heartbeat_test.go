@@ -120,6 +120,7 @@ func TestWaitIsAnsweredWhenTheBeatHasSettled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, open(GatewayConfig{Rate: -1}))
 	s.settle(t)
+	subscriptions := s.nc.NumSubscriptions()
 	for i := range 50 { // the event is never missed, however soon it comes
 		method := []string{"GET", "POST"}[i%2]
 		answer := decode[map[string]any](t, s.ask(t, method, "/heartbeat?wait=1m", "", "Idempotency-Key", fmt.Sprint(i)), http.StatusOK)
@@ -134,6 +135,10 @@ func TestWaitIsAnsweredWhenTheBeatHasSettled(t *testing.T) {
 		if at, err := time.Parse(time.RFC3339Nano, answer["timestamp"].(string)); err != nil || time.Since(at) > time.Minute {
 			t.Fatalf("timestamp is %v", answer["timestamp"])
 		}
+	}
+	// The reply inbox of requests to JetStream stays for good; watches do not.
+	if got := s.nc.NumSubscriptions(); got > subscriptions+1 {
+		t.Errorf("%d subscriptions are left over", got-subscriptions)
 	}
 }
 
@@ -159,13 +164,18 @@ func TestWaitIsAnsweredWhenTheServerEnds(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, open(GatewayConfig{}))
 	ticks := s.ticks(t)
-	answered := make(chan acceptedAnswer, 1)
-	go func() {
-		answered <- decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat?wait=5m", ""), http.StatusAccepted)
-	}()
+	conn := dial(t, s.server, "POST /heartbeat?wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
 	ticks.next(t)
+	start := time.Now()
 	s.stop()
-	if answer := <-answered; answer.Status != StatusDraining {
+	if took := time.Since(start); took >= DefaultShutdownTimeout {
+		t.Errorf("the wait held up the server for %v", took)
+	}
+	list := answers(t, conn)
+	if len(list) != 1 {
+		t.Fatalf("got %d answers", len(list))
+	}
+	if answer := decode[acceptedAnswer](t, list[0], http.StatusAccepted); answer.Status != StatusDraining {
 		t.Errorf("got %+v", answer)
 	}
 }
@@ -198,6 +208,11 @@ func TestClientThatHangsUpEndsItsWaitAndNotItsBeat(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	until(t, "the place is free again", func() bool { return len(s.waiting) == 0 })
+	// Even if the client is gone before the beat could be published.
+	if outcome, err := s.HeartbeatEvent(ctx, Beat{}, time.Minute); err != nil || outcome.Status != StatusDraining {
+		t.Errorf("got %+v and %v", outcome, err)
+	}
+	ticks.next(t)
 }
 
 // deaf is a watcher that cannot subscribe.

@@ -66,11 +66,11 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, errAddress):
 		return NewProblem(http.StatusForbidden, "this address is not allowed")
 	case errors.Is(err, ErrNoCredential):
-		return NewProblem(http.StatusUnauthorized, err.Error()).with("WWW-Authenticate", challenge)
+		return NewProblem(http.StatusUnauthorized, ErrNoCredential.Error()).with("WWW-Authenticate", challenge)
 	case errors.Is(err, ErrBadCredential):
-		return NewProblem(http.StatusUnauthorized, err.Error()).with("WWW-Authenticate", challenge+`, error="invalid_token"`)
+		return NewProblem(http.StatusUnauthorized, ErrBadCredential.Error()).with("WWW-Authenticate", challenge+`, error="invalid_token"`)
 	case errors.Is(err, ErrForbidden):
-		return NewProblem(http.StatusForbidden, err.Error()).with("WWW-Authenticate", challenge+`, error="insufficient_scope"`)
+		return NewProblem(http.StatusForbidden, ErrForbidden.Error()).with("WWW-Authenticate", challenge+`, error="insufficient_scope"`)
 	case errors.Is(err, ErrUnavailable):
 		return NewProblem(http.StatusServiceUnavailable, "nothing was accepted for sure; send it again").retryAfter(retryUnavailable)
 	}

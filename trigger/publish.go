@@ -29,7 +29,7 @@ type Ack struct {
 // PublisherConfig configures a Publisher. The zero value is fit for use.
 type PublisherConfig struct {
 	Streams    StreamConfig
-	AckTimeout time.Duration         // for one publish in all; DefaultAckTimeout
+	AckTimeout time.Duration         // for one attempt; DefaultAckTimeout
 	Registerer prometheus.Registerer // nil: no metrics
 }
 
@@ -52,7 +52,8 @@ func NewPublisher(nc *nats.Conn, cfg PublisherConfig) (*Publisher, error) {
 }
 
 // PublishBeat stores a beat, under a new id if it has none. It gives an InvalidError for a beat that followers would
-// refuse, and ErrUnavailable where JetStream does not acknowledge. A stream that is gone is made anew.
+// refuse, and ErrUnavailable where JetStream does not acknowledge. A stream that is gone is made anew,
+// and the beat is published once more under the same id.
 func (p *Publisher) PublishBeat(ctx context.Context, beat Beat) (Ack, error) {
 	if err := beat.Validate(); err != nil {
 		return Ack{}, fmt.Errorf("publish beat: %w", err)

@@ -195,6 +195,33 @@ func TestServerRefusesSmuggledRequestsAndClosesTheConnection(t *testing.T) {
 	}
 }
 
+func TestServerLetsARefusedClientReadItsAnswer(t *testing.T) {
+	t.Parallel()
+	server, _ := serve(t, ServerConfig{}, &counter{})
+	// What the server does not read would make TCP reset the connection at its end.
+	conn := dial(t, server, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"+strings.Repeat("x", 128<<10))
+	list := answers(t, conn)
+	if len(list) != 1 {
+		t.Fatalf("got %d answers", len(list))
+	}
+	checkProblem(t, list[0], http.StatusLengthRequired)
+}
+
+// The next request may be read, and found bad, before the handler has seen the first one.
+func TestRefusalIsForTheRequestItIsAbout(t *testing.T) {
+	t.Parallel()
+	const good, bad = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/3.0\r\n\r\n"
+	s := &screen{Conn: &pieces{data: []byte(good + good + bad + good), size: 7}, limit: minHeaderBytes}
+	passed, err := io.ReadAll(s)
+	if err != nil || string(passed) != good+good+substitute {
+		t.Fatalf("passed %q and %v", passed, err)
+	}
+	ctx := withScreen(t.Context(), s)
+	if first, second, third := refused(ctx), refused(ctx), refused(ctx); first != nil || second != nil || third != errVersion {
+		t.Errorf("got %v, %v, %v", first, second, third)
+	}
+}
+
 func TestServerServesManyRequestsOnOneConnection(t *testing.T) {
 	t.Parallel()
 	server, _ := serve(t, ServerConfig{}, &counter{})

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/singleflight"
 )
 
 // recreateDelay is how long a stream has to be gone before it is made anew. nats-server 2.15 leaves a stream behind that
@@ -22,7 +22,8 @@ type storer struct {
 	streams StreamConfig
 	timeout time.Duration
 	metrics *publishMetrics
-	ensured singleflight.Group
+	turn    chan struct{} // held while streams are made
+	ensured atomic.Int64  // how often that succeeded
 }
 
 func newStorer(nc *nats.Conn, streams StreamConfig, timeout time.Duration, metrics *publishMetrics) (*storer, error) {
@@ -39,14 +40,12 @@ func newStorer(nc *nats.Conn, streams StreamConfig, timeout time.Duration, metri
 	if timeout == 0 {
 		timeout = DefaultAckTimeout
 	}
-	return &storer{nc: nc, js: js, streams: streams, timeout: timeout, metrics: metrics}, nil
+	return &storer{nc: nc, js: js, streams: streams, timeout: timeout, metrics: metrics, turn: make(chan struct{}, 1)}, nil
 }
 
 // store gives a PubAck, or ErrUnavailable with its cause.
 func (s *storer) store(ctx context.Context, stream string, msg *nats.Msg) (*jetstream.PubAck, error) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
 	ack, err := s.attempt(ctx, stream, msg)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		if err = s.ensure(ctx); err == nil {
@@ -66,23 +65,31 @@ func (s *storer) attempt(ctx context.Context, stream string, msg *nats.Msg) (*je
 	if !s.nc.IsConnected() {
 		return nil, nats.ErrDisconnected
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	return s.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0))
 }
 
-// ensure makes missing streams, once for all callers that wait for it. One caller's end does not fail the others.
+// ensure makes missing streams. Of many callers at once the first does it for all; if it fails, the next one tries.
 func (s *storer) ensure(ctx context.Context) error {
-	done := s.ensured.DoChan("streams", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
-		defer cancel()
-		if err := pause(ctx, recreateDelay); err != nil {
-			return nil, err
-		}
-		return nil, EnsureStreams(ctx, s.js, s.streams)
-	})
+	before := s.ensured.Load()
 	select {
-	case result := <-done:
-		return result.Err
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if s.ensured.Load() != before {
+		return nil
+	}
+	if err := pause(ctx, recreateDelay); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if err := EnsureStreams(ctx, s.js, s.streams); err != nil {
+		return err
+	}
+	s.ensured.Add(1)
+	return nil
 }
