@@ -15,7 +15,7 @@ var arrows = map[string][]string{
 	"store":               {"internal/strictjson"},
 	"store/storetest":     {"store", "internal/testenv"},
 	"trigger":             {"internal/logkey", "internal/strictjson"},
-	"executor":            {"store", "executor"},
+	"executor":            {"store", "executor", "internal/logkey"},
 	"worker":              {"store", "trigger", "executor", "internal/logkey"},
 	"internal/logkey":     {},
 	"internal/strictjson": {},

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // Kinds of faults, as in the metric and in HeaderKind.
@@ -73,8 +75,8 @@ func newMorgue(subject string, store *storer, metrics *badMetrics, logger *slog.
 func (m *morgue) note(bad letter) {
 	m.metrics.messages.WithLabelValues(m.subject, bad.kind).Inc()
 	m.logs[bad.kind].Do(func() {
-		m.logger.Warn("bad message refused", keySubject, cut(bad.letterSubject(), longestFound), keyKind, bad.kind,
-			keyReason, bad.reasonText(), keySeq, bad.seq)
+		m.logger.Warn("bad message refused", logkey.Subject, cut(bad.letterSubject(), longestFound), logkey.Kind, bad.kind,
+			logkey.Reason, bad.reasonText(), logkey.Seq, bad.seq)
 	})
 }
 

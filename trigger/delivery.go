@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // settleTimeout bounds the confirmation of one delivery. It is granted also when the consumer is ending: a request that
@@ -18,7 +20,7 @@ const settleTimeout = 5 * time.Second
 func (c *RunConsumer) process(ctx context.Context, msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil { // a message without metadata cannot be settled
-		c.logger.Warn("run request without metadata ignored", keySubject, quote(msg.Subject()), keyError, err)
+		c.logger.Warn("run request without metadata ignored", logkey.Subject, quote(msg.Subject()), logkey.Error, err)
 		return
 	}
 	m := stored{subject: msg.Subject(), seq: meta.Sequence.Stream, at: meta.Timestamp, header: msg.Headers(), data: msg.Data()}
@@ -34,8 +36,8 @@ func (c *RunConsumer) process(ctx context.Context, msg jetstream.Msg) {
 	case errors.Is(err, ErrRejected):
 		c.bury(ctx, msg, letter{m, fault{faultRejected, err}})
 	default:
-		c.logger.Warn("run request could not be handled, trying again", keyMessage, run.ID, keyGroup, run.Group, keyFlow, run.Flow,
-			keyAttempt, meta.NumDelivered, keyError, err)
+		c.logger.Warn("run request could not be handled, trying again", logkey.MessageID, run.ID, logkey.Group, run.Group, logkey.Flow, run.Flow,
+			logkey.Attempt, meta.NumDelivered, logkey.Error, err)
 		c.giveBack(ctx, msg, meta.NumDelivered)
 	}
 }
@@ -54,8 +56,8 @@ func (c *RunConsumer) confirm(ctx context.Context, msg jetstream.Msg, run RunReq
 	defer cancel()
 	if err := msg.DoubleAck(ctx); err != nil {
 		c.outcomes.WithLabelValues("unconfirmed").Inc()
-		c.logger.Info("run request handled, its acknowledgement not confirmed; it may be delivered again", keyMessage, run.ID,
-			keyGroup, run.Group, keyFlow, run.Flow, keyError, err)
+		c.logger.Info("run request handled, its acknowledgement not confirmed; it may be delivered again", logkey.MessageID, run.ID,
+			logkey.Group, run.Group, logkey.Flow, run.Flow, logkey.Error, err)
 		return
 	}
 	c.outcomes.WithLabelValues("accepted").Inc()
@@ -73,7 +75,7 @@ func (c *RunConsumer) bury(ctx context.Context, msg jetstream.Msg, bad letter) {
 	c.morgue.note(bad)
 	c.outcomes.WithLabelValues("dead").Inc()
 	if err := msg.TermWithReason(bad.reasonText()); err != nil {
-		c.logger.Debug("dead run request not taken off the queue", keySeq, bad.seq, keyError, err)
+		c.logger.Debug("dead run request not taken off the queue", logkey.Seq, bad.seq, logkey.Error, err)
 	}
 }
 
@@ -85,6 +87,6 @@ func (c *RunConsumer) giveBack(ctx context.Context, msg jetstream.Msg, delivered
 		wait = time.Millisecond
 	}
 	if err := msg.NakWithDelay(wait); err != nil {
-		c.logger.Debug("run request not given back; it is delivered again after AckWait", keyError, err)
+		c.logger.Debug("run request not given back; it is delivered again after AckWait", logkey.Error, err)
 	}
 }

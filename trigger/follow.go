@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // DefaultWatchdog is how often a follower looks for beats that it missed, where nothing else is configured.
@@ -203,7 +205,7 @@ func (f *Follower) watch(ctx context.Context, status <-chan nats.Status) error {
 		case err == nil:
 			attempt, wait = -1, f.cfg.Watchdog
 		case f.nc.IsConnected() && !errors.Is(err, nats.ErrDisconnected):
-			f.logger.Warn("register of heartbeats cannot be read, trying again", keyAttempt, attempt+1, keyError, err)
+			f.logger.Warn("register of heartbeats cannot be read, trying again", logkey.Attempt, attempt+1, logkey.Error, err)
 		}
 		if err := f.untilLook(ctx, status, wait); err != nil {
 			return err
@@ -261,6 +263,6 @@ func (f *Follower) forget(ctx context.Context, bad letter) {
 	ctx, cancel := context.WithTimeout(ctx, DefaultAckTimeout)
 	defer cancel()
 	if err := f.register.drop(ctx, bad.stored); err != nil {
-		f.logger.Debug("bad message not removed from the register", keySeq, bad.seq, keyError, err)
+		f.logger.Debug("bad message not removed from the register", logkey.Seq, bad.seq, logkey.Error, err)
 	}
 }

@@ -10,17 +10,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-)
 
-// Log keys of the HTTP side.
-const (
-	keyRoute     = "route"
-	keyMethod    = "method"
-	keyStatus    = "status"
-	keyClient    = "client"
-	keyPrincipal = "principal"
-	keyDuration  = "duration"
-	keyDuplicate = "duplicate"
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // startSpan opens the server span of a request, as a child of the client's if it sent a traceparent.
@@ -56,14 +47,14 @@ func (g *Gateway) log(ctx context.Context, r *http.Request, c *call, status int,
 		level = slog.LevelDebug // one client that is far too fast must not fill the log
 	}
 	attributes := []slog.Attr{
-		slog.String(keyRoute, c.route.name), slog.String(keyMethod, methodClass(r.Method)), slog.Int(keyStatus, status),
-		slog.String(keyClient, c.client.String()), slog.String(keyPrincipal, c.principal.Name), slog.Duration(keyDuration, took),
+		slog.String(logkey.Route, c.route.name), slog.String(logkey.Method, methodClass(r.Method)), slog.Int(logkey.Status, status),
+		slog.String(logkey.Client, c.client.String()), slog.String(logkey.Credential, c.principal.Name), slog.Int64(logkey.DurationMS, took.Milliseconds()),
 	}
 	attributes = append(attributes, c.notes...)
 	message := "request answered"
 	if err != nil {
 		message = "request refused"
-		attributes = append(attributes, slog.Any(keyError, logged(err)))
+		attributes = append(attributes, slog.Any(logkey.Error, logged(err)))
 	}
 	g.cfg.Logger.LogAttrs(ctx, level, message, attributes...)
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // Statuses of an Outcome.
@@ -90,13 +92,13 @@ func (g *Gateway) watch(ctx context.Context, group string, wait time.Duration) (
 	select {
 	case g.waiting <- struct{}{}:
 	default:
-		g.cfg.Logger.WarnContext(ctx, "too many requests wait; this one is answered at once", keyGroup, group)
+		g.cfg.Logger.WarnContext(ctx, "too many requests wait; this one is answered at once", logkey.Group, group)
 		return nil, none
 	}
 	watch, err := g.events.WatchSettled(group)
 	if err != nil {
 		<-g.waiting
-		g.cfg.Logger.WarnContext(ctx, "cannot wait for the beat to settle", keyGroup, group, slog.Any(keyError, err))
+		g.cfg.Logger.WarnContext(ctx, "cannot wait for the beat to settle", logkey.Group, group, logkey.Error, err)
 		return nil, none
 	}
 	g.metrics.waiting.Inc()
@@ -121,7 +123,7 @@ func (g *Gateway) heartbeat(w http.ResponseWriter, r *http.Request, c *call) err
 	if err != nil {
 		return err
 	}
-	c.note(slog.String(keyBeat, outcome.BeatID), slog.String(keyGroup, outcome.Group), slog.Bool(keyDuplicate, outcome.Duplicate))
+	c.note(slog.String(logkey.BeatID, outcome.BeatID), slog.String(logkey.Group, outcome.Group), slog.Bool(logkey.Duplicate, outcome.Duplicate))
 	status := http.StatusAccepted
 	if outcome.Status == StatusSettled {
 		status = http.StatusOK

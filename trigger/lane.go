@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // maxWaiting is how many beats of one group wait at most. Beyond that the oldest are dropped: newer ones cover them.
@@ -89,8 +91,8 @@ func (l *lanes) deliver(ctx context.Context, queue *lane, beat Beat) {
 			return
 		}
 		l.metrics.retries.Inc()
-		l.logger.Warn("heartbeat could not be handled, trying again", keyBeat, beat.ID, keyGroup, beat.Group,
-			keyAttempt, attempt+1, keyError, err)
+		l.logger.Warn("heartbeat could not be handled, trying again", logkey.BeatID, beat.ID, logkey.Group, beat.Group,
+			logkey.Attempt, attempt+1, logkey.Error, err)
 		if l.covered(ctx, queue, attempt) {
 			l.metrics.covered.Inc()
 			return

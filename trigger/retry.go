@@ -37,21 +37,6 @@ func pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// Keys of log attributes.
-const (
-	keyBeat     = "beat_id"
-	keyGroup    = "group"
-	keyFlow     = "flow"
-	keyMessage  = "message_id"
-	keySubject  = "subject"
-	keyKind     = "kind"
-	keyReason   = "reason"
-	keySeq      = "seq"
-	keyAttempt  = "attempt"
-	keyError    = "error"
-	keyConsumer = "consumer"
-)
-
 func orDiscard(logger *slog.Logger) *slog.Logger {
 	if logger == nil {
 		return slog.New(slog.DiscardHandler)

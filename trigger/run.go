@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // RunConsumerName is the durable consumer that all workers share. It takes the requests of all groups, whatever groups a
@@ -121,7 +123,7 @@ func (c *RunConsumer) Run(ctx context.Context) error {
 			attempt = 0
 		}
 		if attempt > 1 && c.store.nc.IsConnected() {
-			c.logger.Warn("run requests cannot be consumed, trying again", keyConsumer, RunConsumerName, keyAttempt, attempt+1, keyError, err)
+			c.logger.Warn("run requests cannot be consumed, trying again", logkey.Consumer, RunConsumerName, logkey.Attempt, attempt+1, logkey.Error, err)
 		}
 		_ = pause(ctx, backoff(attempt))
 	}

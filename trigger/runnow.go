@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // runNow takes a request to run a flow once, now, with the JSON object in the body as its parameters. Whether there is
@@ -19,7 +21,7 @@ func (g *Gateway) runNow(w http.ResponseWriter, r *http.Request, c *call) error 
 	if err != nil {
 		return err
 	}
-	c.note(slog.String(keyMessage, ack.ID), slog.String(keyGroup, request.Group), slog.String(keyFlow, request.Flow))
+	c.note(slog.String(logkey.MessageID, ack.ID), slog.String(logkey.Group, request.Group), slog.String(logkey.Flow, request.Flow))
 	writeJSON(w, "application/json", http.StatusAccepted, runAnswer{
 		RunRequestID: ack.ID, Group: request.Group, Flow: request.Flow, Status: StatusAccepted,
 		AcceptedAt: time.Now().UTC(), Duplicate: ack.Duplicate,

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // Server serves HTTP/1.1 to clients that may be slow, broken or hostile; the gateway, the console and the metrics
@@ -93,7 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
 	defer cancel()
 	if err := s.http.Shutdown(limit); err != nil {
-		s.cfg.Logger.Warn("requests were cut off at the end of the shutdown timeout", slog.Any(keyError, err))
+		s.cfg.Logger.Warn("requests were cut off at the end of the shutdown timeout", slog.Any(logkey.Error, err))
 		_ = s.http.Close()
 	}
 	<-served
@@ -119,7 +121,7 @@ func (s *Server) wrap(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if refusal := refused(r.Context()); refusal != nil {
-			s.cfg.Logger.Debug("request refused", keyStatus, refusal.Status, keyReason, refusal.Detail, keyClient, r.RemoteAddr)
+			s.cfg.Logger.Debug("request refused", logkey.Status, refusal.Status, logkey.Reason, refusal.Detail, logkey.Client, r.RemoteAddr)
 			refusal.write(w, true)
 			return
 		}
@@ -138,7 +140,7 @@ func (s *Server) rescue(w *answerWriter, r *http.Request) {
 	case cause == http.ErrAbortHandler: //nolint:errorlint // net/http compares it like this too
 		panic(cause)
 	}
-	s.cfg.Logger.Error("handler panicked", keyMethod, methodClass(r.Method), keyError, cause, "stack", string(debug.Stack()))
+	s.cfg.Logger.Error("handler panicked", logkey.Method, methodClass(r.Method), logkey.Error, cause, "stack", string(debug.Stack()))
 	if w.status != 0 {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}

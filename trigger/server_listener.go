@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // screenedListener puts every connection behind a screen, and TLS, if there is any, behind that.
@@ -39,7 +41,7 @@ func (s *tlsScreen) ConnectionState() tls.ConnectionState {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ReadHeaderTimeout)
 	defer cancel()
 	if err := s.tls.HandshakeContext(ctx); err != nil {
-		s.cfg.Logger.Debug("TLS handshake failed", keyClient, s.RemoteAddr().String(), keyError, err)
+		s.cfg.Logger.Debug("TLS handshake failed", logkey.Client, s.RemoteAddr().String(), logkey.Error, err)
 	}
 	return s.tls.ConnectionState()
 }

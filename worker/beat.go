@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -56,7 +55,7 @@ type received struct {
 func (w *Worker) RunNow(ctx context.Context, ask trigger.RunRequest) error {
 	id := fmt.Sprintf("%s~%016d-%d", ask.Flow, ask.StoredAt.UnixMicro(), ask.Seq)
 	runID, err := w.store.Enqueue(ctx, store.RunNow{
-		Group: ask.Group, Flow: ask.Flow, ID: id, Params: json.RawMessage(ask.Params),
+		Group: ask.Group, Flow: ask.Flow, ID: id, Params: ask.Params,
 	})
 	var invalid store.InvalidError
 	switch {

@@ -64,7 +64,7 @@ func (c *completer) run(ctx context.Context) {
 // gather takes what else waits, at most what one call may handle.
 func (c *completer) gather(first ending) []ending {
 	batch := []ending{first}
-	for len(batch) < 100 {
+	for len(batch) < c.worker.cfg.Batch {
 		select {
 		case next := <-c.endings:
 			batch = append(batch, next)

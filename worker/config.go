@@ -23,7 +23,7 @@ type Config struct {
 	Groups       []string             // groups whose beats it follows; default all
 	Streams      trigger.StreamConfig // prefix of the NATS subjects, and how streams that are gone are made anew
 	Concurrency  int                  // occurrences it holds at once; default 10
-	Batch        int                  // most it claims in one call, 1 to 100; default 100
+	Batch        int                  // most it claims in one call, 1 to 100; default 50
 	Lease        time.Duration        // how long a claim holds without renewal, 1s to 1h; default 30s
 	DrainTimeout time.Duration        // how long runs may go on after shutdown began; default 30s; negative for none
 	LogBytes     int                  // of a run's output that are kept; default 64 KiB
@@ -44,7 +44,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Concurrency = 10
 	}
 	if c.Batch == 0 {
-		c.Batch = 100
+		c.Batch = 50
 	}
 	if c.Lease == 0 {
 		c.Lease = 30 * time.Second

@@ -38,8 +38,8 @@ func functions() map[string]function.Func {
 			return nil
 		},
 		"crash": func(context.Context, *function.Run) error {
-			var rows []string
-			return errors.New(rows[3])
+			rows := []string{"the only row"}
+			return errors.New(rows[len(rows)])
 		},
 	}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/store"
 )
 
@@ -66,10 +66,10 @@ func resultOf(ctx context.Context, r *Run, err error) executor.Result {
 // abandon ends the run without its function. A goroutine waits for the function's end, to count it out again.
 func (e *Executor) abandon(ctx context.Context, f *function, task executor.Task, done <-chan executor.Result) executor.Result {
 	f.abandoned.Add(1)
-	log := e.cfg.Logger.With(slog.String("flow", task.Flow.Name), slog.String("group", task.Flow.Group),
-		slog.String("run_id", task.RunID), slog.String("function", task.Flow.Function.Name))
+	log := e.cfg.Logger.With(logkey.Flow, task.Flow.Name, logkey.Group, task.Flow.Group,
+		logkey.RunID, task.RunID, logkey.Function, task.Flow.Function.Name)
 	since := time.Now()
-	log.Error("function ignores the end of its context; its goroutine was abandoned", "cause", context.Cause(ctx), "grace", e.cfg.Grace)
+	log.Error("function ignores the end of its context; its goroutine was abandoned", logkey.Reason, context.Cause(ctx), logkey.DurationMS, e.cfg.Grace.Milliseconds())
 	go func() {
 		<-done
 		f.abandoned.Add(-1)

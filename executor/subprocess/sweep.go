@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/systole-run/systole/internal/logkey"
 )
 
 // sweepAge spares folders so young that their run may not have locked them yet.
@@ -31,7 +33,7 @@ func lockFolder(path string) (*os.File, error) {
 func sweep(tempDir string, log *slog.Logger) {
 	entries, err := os.ReadDir(tempDir)
 	if err != nil {
-		log.Warn("run folders of dead workers could not be looked for", "folder", tempDir, "error", err)
+		log.Warn("run folders of dead workers could not be looked for", logkey.File, tempDir, logkey.Error, err)
 		return
 	}
 	for _, entry := range entries {
@@ -46,7 +48,7 @@ func sweep(tempDir string, log *slog.Logger) {
 			continue
 		}
 		if err := removeFolder(tempDir, entry.Name()); err != nil {
-			log.Warn("run folder of a dead worker could not be removed", "folder", lock.Name(), "error", err)
+			log.Warn("run folder of a dead worker could not be removed", logkey.File, lock.Name(), logkey.Error, err)
 		} else {
 			log.Info("run folder of a dead worker removed", "folder", lock.Name())
 		}

@@ -24,6 +24,14 @@ const (
 	Count        = "count"
 	Listen       = "listen"
 	Client       = "client"
-	Credential   = "credential"
+	Credential   = "credential" // name of the token that a caller presented, never its value
+	Route        = "route"
+	Method       = "method"
+	Duplicate    = "duplicate"
+	MessageID    = "message_id"
+	Kind         = "kind"
+	Seq          = "seq"
+	Consumer     = "consumer"
+	Function     = "function"
 	File         = "file"
 )

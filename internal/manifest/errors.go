@@ -43,14 +43,6 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// orNil gives nil where nothing is wrong, so that callers can compare with nil.
-func (e Errors) orNil() error {
-	if len(e) == 0 {
-		return nil
-	}
-	return e
-}
-
 // quote shows a value as it was found, cut to a readable length.
 func quote(value string) string {
 	const longest = 80
