@@ -1,0 +1,78 @@
+# Everything that is done with this repository. `make` tells what there is.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# Where binaries go; dist/ has one folder per system.
+BIN  ?= bin
+DIST ?= dist
+SYSTEMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+# go test: PKG=./store/... RUN=TestClaim make test
+PKG     ?= ./...
+RUN     ?= .
+TIMEOUT ?= 8m
+P       ?= 2
+
+TOOL := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## The static binary bin/systole for this machine
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata -ldflags '$(LDFLAGS)' -o $(BIN)/systole ./cmd/systole
+
+.PHONY: dist
+dist: ## Binaries for every system in SYSTEMS, into dist/
+	@for system in $(SYSTEMS); do \
+		echo "build $$system"; \
+		GOOS=$${system%/*} GOARCH=$${system#*/} CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata \
+			-ldflags '$(LDFLAGS)' -o $(DIST)/$${system%/*}-$${system#*/}/systole ./cmd/systole; \
+	done
+
+.PHONY: test
+test: deps-test ## Every test under the race detector, against a real Redis and a real NATS
+	go test -race -timeout $(TIMEOUT) -p $(P) -run '$(RUN)' $(PKG)
+
+.PHONY: deps-test
+deps-test: # What the tests talk to and Go modules do not bring
+	@./tools/need redis-server
+
+.PHONY: fuzz
+fuzz: ## Each fuzz test for FUZZTIME (default 10s)
+	@./tools/fuzz $(or $(FUZZTIME),10s)
+
+.PHONY: bench
+bench: deps-test ## Every benchmark, once
+	go test -run '^$$' -bench . -benchmem -timeout 30m -p 1 $(PKG)
+
+.PHONY: e2e-compose
+e2e-compose: ## The compose stack with three workers on this machine's Docker engine; needs no image registry
+	@./tools/need redis-server curl wget busybox-static
+	go test -tags compose -count 1 -timeout 30m -v -run Compose ./deploy/test/
+
+.PHONY: lint
+lint: ## golangci-lint, which checks the formatting too
+	$(TOOL) golangci-lint run --allow-parallel-runners ./...
+
+.PHONY: fmt
+fmt: ## Formats the code
+	$(TOOL) golangci-lint fmt ./...
+
+.PHONY: vuln
+vuln: ## govulncheck; tells a finding from a database that cannot be reached
+	@./tools/vuln
+
+.PHONY: secrets
+secrets: ## Random tokens for docker-compose.yml, into deploy/secrets
+	@./deploy/secrets.sh
+
+.PHONY: clean
+clean: ## Removes what was built
+	rm -rf $(BIN) $(DIST)

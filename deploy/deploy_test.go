@@ -1,0 +1,153 @@
+// Package deploy_test checks the deployment files without an engine; deploy/test brings them up on one.
+package deploy_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/systole-run/systole/internal/manifest"
+)
+
+type composeFile struct {
+	Services map[string]struct {
+		Image       string
+		Ports       []string
+		Networks    []string
+		CapDrop     []string `yaml:"cap_drop"`
+		CapAdd      []string `yaml:"cap_add"`
+		SecurityOpt []string `yaml:"security_opt"`
+		ReadOnly    bool     `yaml:"read_only"`
+		Privileged  bool
+		Restart     string
+	}
+	Networks map[string]struct{ Internal bool }
+}
+
+func readCompose(t *testing.T) composeFile {
+	t.Helper()
+	data, err := os.ReadFile("../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file composeFile // the keys beside a merge key (<<) override the merged ones, which the parser counts as doubled
+	if err := yaml.UnmarshalWithOptions(data, &file, yaml.AllowDuplicateMapKey()); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Services) < 7 {
+		t.Fatalf("found %d services, want at least 7", len(file.Services))
+	}
+	return file
+}
+
+// R6.2 R6.7
+func TestComposeServicesHaveNoMoreRightsThanTheyNeed(t *testing.T) {
+	t.Parallel()
+	for name, service := range readCompose(t).Services {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !slices.Equal(service.CapDrop, []string{"ALL"}) || !service.ReadOnly || service.Privileged ||
+				!slices.Contains(service.SecurityOpt, "no-new-privileges:true") {
+				t.Errorf("is not hardened: %+v", service)
+			}
+			if len(service.CapAdd) > 0 && name != "scheduler" {
+				t.Errorf("has capabilities %v, want none", service.CapAdd)
+			}
+			if want := map[bool]string{true: "no", false: "unless-stopped"}[name == "apply"]; service.Restart != want {
+				t.Errorf("restart is %q, want %q", service.Restart, want)
+			}
+			if !strings.HasPrefix(service.Image, "${") {
+				t.Errorf("image %q is no variable", service.Image)
+			}
+		})
+	}
+}
+
+func TestComposePublishesNothingBeyondLoopbackUnlessTold(t *testing.T) {
+	t.Parallel()
+	published := regexp.MustCompile(`^\$\{[A-Z_]+:-127\.0\.0\.1:\d+\}:\d+$`)
+	for name, service := range readCompose(t).Services {
+		for _, port := range service.Ports {
+			if !published.MatchString(port) {
+				t.Errorf("%s publishes %s, want ${VARIABLE:-127.0.0.1:port}:port", name, port)
+			}
+		}
+	}
+}
+
+func TestComposeKeepsRedisAndNATSWhereOnlySystoleIs(t *testing.T) {
+	t.Parallel()
+	file := readCompose(t)
+	for name, allowed := range map[string][]string{
+		"redis": {"console", "redis", "worker"}, "nats": {"console", "gateway", "nats", "worker"},
+	} {
+		service := file.Services[name]
+		if len(service.Networks) != 1 || !file.Networks[service.Networks[0]].Internal || len(service.Ports) > 0 {
+			t.Fatalf("%s is on %v and publishes %v, want one internal network and nothing", name, service.Networks, service.Ports)
+		}
+		var beside []string
+		for other, s := range file.Services {
+			if slices.Contains(s.Networks, service.Networks[0]) {
+				beside = append(beside, other)
+			}
+		}
+		slices.Sort(beside)
+		if !slices.Equal(beside, allowed) {
+			t.Errorf("%s can be reached by %v, want %v", name, beside, allowed)
+		}
+	}
+}
+
+func TestFlowsThatComeAlongAreValid(t *testing.T) {
+	t.Parallel()
+	for _, folder := range []string{"flows", "test/flows", "../examples/flows"} {
+		flows, err := manifest.ReadPaths(nil, folder)
+		if err != nil || len(flows) == 0 {
+			t.Errorf("%s has %d flows, error %v", folder, len(flows), err)
+		}
+	}
+}
+
+func TestSecretsAreRandomAndStayWhenTheyAreThere(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "secrets")
+	makeSecrets := func() map[string]string {
+		if out, err := exec.Command("./secrets.sh", dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		made := map[string]string{}
+		for _, name := range []string{"heartbeat_token", "api_token"} {
+			secret, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			made[name] = string(secret)
+		}
+		return made
+	}
+	first := makeSecrets()
+	for name, secret := range first {
+		if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(secret) {
+			t.Errorf("%s is not 64 hexadecimal digits, but %d characters", name, len(secret))
+		}
+	}
+	if first["heartbeat_token"] == first["api_token"] {
+		t.Error("both secrets are the same")
+	}
+	if err := os.Remove(filepath.Join(dir, "api_token")); err != nil {
+		t.Fatal(err)
+	}
+	second := makeSecrets()
+	if second["heartbeat_token"] != first["heartbeat_token"] || second["api_token"] == first["api_token"] {
+		t.Error("the secret that was there did not stay, or the one that was not is the old one")
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode of the folder is %v, error %v, want 0700", info.Mode(), err)
+	}
+}

@@ -1,0 +1,165 @@
+//go:build compose
+
+package deploytest
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// root is the module's root folder, seen from this package's.
+const root = "../.."
+
+// stack is docker-compose.yml, brought up under a project name, tokens and ports of the test's own.
+type stack struct {
+	compose  []string // the command: docker compose, or docker-compose
+	settings []string // environment of every call
+	secrets  string   // folder
+}
+
+// newStack makes base images and tokens, and sees to it that nothing of the stack is left when the test ends.
+func newStack(ctx context.Context, t *testing.T) *stack {
+	t.Helper()
+	tag := "systole-test-" + strconv.Itoa(os.Getpid())
+	s := &stack{compose: composeCommand(ctx), secrets: filepath.Join(t.TempDir(), "secrets")}
+	run(ctx, t, nil, "deploy/secrets.sh", s.secrets)
+	flows, err := filepath.Abs("flows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeImages(t, tag) })
+	s.settings = append(makeStandIns(ctx, t, tag),
+		"COMPOSE_PROJECT_NAME="+tag,
+		"DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0", // BuildKit would look for the stand-ins in a registry
+		"SYSTOLE_IMAGE=systole:"+tag, "WORKER_IMAGE=systole-worker:"+tag, "SYSTOLE_VERSION="+tag,
+		"SECRETS_DIR="+s.secrets, "FLOWS_DIR="+flows, "WORKER_CONCURRENCY=2",
+		"GATEWAY_PUBLISH=127.0.0.1:0", "CONSOLE_PUBLISH=127.0.0.1:0",
+	)
+	t.Cleanup(func() { s.tearDown(t) })
+	return s
+}
+
+func composeCommand(ctx context.Context) []string {
+	if exec.CommandContext(ctx, "docker", "compose", "version").Run() == nil {
+		return []string{"docker", "compose"}
+	}
+	return []string{"docker-compose"}
+}
+
+// do runs a compose command and gives its standard output.
+func (s *stack) do(ctx context.Context, t *testing.T, args ...string) string {
+	t.Helper()
+	began := time.Now()
+	args = append(append([]string{}, s.compose[1:]...), args...)
+	out := run(ctx, t, s.settings, s.compose[0], args...)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Logf("%s took %s", strings.Join(args, " "), took.Round(time.Second))
+	}
+	return out
+}
+
+// address gives where a published port of a service can be reached from here.
+func (s *stack) address(ctx context.Context, t *testing.T, service, port string) string {
+	t.Helper()
+	return "http://" + strings.TrimSpace(s.do(ctx, t, "port", service, port))
+}
+
+// states gives state and health of each container of a service, such as "running healthy".
+func (s *stack) states(ctx context.Context, t *testing.T, service string) []string {
+	t.Helper()
+	const format = `{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.ExitCode}}{{end}}`
+	ids := strings.Fields(s.do(ctx, t, "ps", "-a", "-q", service))
+	if len(ids) == 0 {
+		return nil
+	}
+	out := run(ctx, t, nil, "docker", append([]string{"inspect", "--format", format}, ids...)...)
+	return strings.Split(strings.TrimSpace(out), "\n")
+}
+
+// token gives one of the stack's tokens.
+func (s *stack) token(t *testing.T, name string) string {
+	t.Helper()
+	token, err := os.ReadFile(filepath.Join(s.secrets, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(token)
+}
+
+// tearDown ends everything, and shows what the containers said if the test failed.
+func (s *stack) tearDown(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if t.Failed() {
+		t.Logf("containers:\n%s", s.do(ctx, t, "ps"))
+		t.Logf("logs:\n%s", s.do(ctx, t, "logs", "--no-color", "--tail", "60"))
+	}
+	s.do(ctx, t, "down", "--volumes", "--remove-orphans", "--timeout", "10")
+}
+
+// call sends a request and gives the status and the JSON answer.
+func call(ctx context.Context, t *testing.T, method, url, token string, answer any) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, url, err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		t.Fatalf("%s %s answered %s, and not JSON: %v", method, url, response.Status, err)
+	}
+	return response.StatusCode
+}
+
+// eventually calls check until it says "", and fails with what it said last when the time is up.
+func eventually(ctx context.Context, t *testing.T, within time.Duration, check func() (lacking string)) {
+	t.Helper()
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	again := time.NewTicker(500 * time.Millisecond)
+	defer again.Stop()
+	for {
+		lacking := check()
+		if lacking == "" {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			t.Fatalf("after %s: %s", within, lacking)
+		case <-ctx.Done():
+			t.Fatalf("%v: %s", context.Cause(ctx), lacking)
+		}
+	}
+}
+
+// removeImages removes everything that was made or built with this tag, the layers in between included.
+func removeImages(t *testing.T, tag string) {
+	docker := func(args ...string) []string {
+		out, err := exec.Command("docker", args...).CombinedOutput()
+		if err != nil {
+			t.Logf("docker %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return strings.Fields(string(out))
+	}
+	named := docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=*:"+tag)
+	if len(named) > 0 {
+		docker(append([]string{"image", "rm", "--force"}, named...)...)
+	}
+	docker("image", "prune", "--force", "--filter", "label="+madeBy+tag)
+}
