@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/systole-run/systole/internal/config"
+)
+
+// Each line of a code block in the documentation that calls systole names a command that exists, with flags that it has.
+func TestTheCommandsInTheDocumentationExist(t *testing.T) {
+	t.Parallel()
+	lines := 0
+	for _, file := range []string{"README.md", "deploy/README.md"} {
+		for _, line := range codeLines(t, file, "sh") {
+			line, _, _ = strings.Cut(line, " #")
+			for _, start := range []string{"systole ", "go run ./cmd/systole "} {
+				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), start); ok {
+					lines++
+					checkCommandLine(t, file, strings.Fields(strings.ReplaceAll(rest, "'", "")))
+				}
+			}
+		}
+	}
+	if lines < 10 {
+		t.Errorf("found only %d command lines in the documentation", lines)
+	}
+}
+
+func checkCommandLine(t *testing.T, file string, args []string) {
+	t.Helper()
+	a := &app{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	command, rest, err := a.rootCommand().Find(args)
+	if err != nil {
+		t.Errorf("%s: systole %s: %v", file, strings.Join(args, " "), err)
+		return
+	}
+	if err := command.ParseFlags(rest); err != nil {
+		t.Errorf("%s: systole %s: %v", file, strings.Join(args, " "), err)
+		return
+	}
+	if command.Args != nil {
+		if err := command.Args(command, command.Flags().Args()); err != nil {
+			t.Errorf("%s: systole %s: %v", file, strings.Join(args, " "), err)
+		}
+	}
+}
+
+// R4.4: the settings that the README shows are valid, once its secrets are there.
+func TestTheSettingsInTheREADMEAreValid(t *testing.T) {
+	t.Parallel()
+	var yaml string
+	for _, line := range codeLines(t, "README.md", "yaml") {
+		if line == "# systole.yaml" {
+			yaml = ""
+		}
+		yaml += line + "\n"
+	}
+	secret := write(t, "cron", "a-token-of-the-test")
+	file := write(t, "systole.yaml", strings.ReplaceAll(yaml, "/run/secrets/cron", secret))
+	_, err := config.Load(config.Options{File: file, Environ: func() []string { return []string{"OPS_TOKEN=another-token-of-the-test"} }})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// codeLines gives the lines of the code blocks of one language in a document at the top of the repository.
+func codeLines(t *testing.T, file, language string) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	inside := false
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case line == "```"+language:
+			inside = true
+		case strings.HasPrefix(line, "```"):
+			inside = false
+		case inside:
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
