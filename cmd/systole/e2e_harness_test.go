@@ -1,0 +1,275 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/systole-run/systole/internal/testenv"
+	"github.com/systole-run/systole/store"
+)
+
+// longest bounds every wait of these tests.
+const longest = 60 * time.Second
+
+// stand is a Redis and a NATS of the test's own, to which it adds systole processes.
+type stand struct {
+	t     *testing.T
+	redis *testenv.RedisServer
+	nats  *testenv.NATSServer
+	store *store.Store
+	dir   string // what flows write to
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	s := &stand{t: t, redis: testenv.StartRedis(t), nats: testenv.StartNATS(t), dir: t.TempDir()}
+	client := redis.NewClient(&redis.Options{Addr: s.redis.Addr, MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	var err error
+	if s.store, err = store.New(client, store.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// start starts a role on its servers, with settings of its own, and does not wait for it.
+func (s *stand) start(role, name string, settings ...string) *daemon {
+	s.t.Helper()
+	return spawn(s.t, name, []string{role}, append([]string{
+		"SYSTOLE_REDIS__URL=" + s.redis.URL(), "SYSTOLE_NATS__URL=" + s.nats.URL,
+		"SYSTOLE_METRICS__LISTEN=127.0.0.1:0", "SYSTOLE_GATEWAY__LISTEN=127.0.0.1:0",
+	}, settings...)...)
+}
+
+// workers starts workers named w1, w2, …, with as many slots each, and waits until they hear heartbeats.
+func (s *stand) workers(count, slots int, settings ...string) map[string]*daemon {
+	s.t.Helper()
+	all := make(map[string]*daemon, count)
+	for i := range count {
+		name := "w" + strconv.Itoa(i+1)
+		all[name] = s.worker(name, append([]string{"SYSTOLE_WORKER__CONCURRENCY=" + strconv.Itoa(slots)}, settings...)...)
+	}
+	for _, w := range all {
+		w.awaitReady()
+	}
+	return all
+}
+
+func (s *stand) worker(name string, settings ...string) *daemon {
+	s.t.Helper()
+	return s.start("worker", name, append([]string{"SYSTOLE_WORKER__ID=" + name}, settings...)...)
+}
+
+// gateway starts a gateway and waits until it can publish.
+func (s *stand) gateway() *daemon {
+	s.t.Helper()
+	g := s.start("gateway", "gateway")
+	g.awaitReady()
+	return g
+}
+
+// put makes count flows, name-0 and on, that are due at once and not again within the test. Each runs script, in which $DIR is
+// a folder that all share.
+func (s *stand) put(name string, count int, script string) {
+	s.t.Helper()
+	for i := range count {
+		s.putFlow(store.DataFlow{Name: flowName(name, i), Exec: s.shell(script)})
+	}
+}
+
+// flowName names a flow that put makes.
+func flowName(name string, i int) string { return fmt.Sprintf("%s-%d", name, i) }
+
+func (s *stand) putFlow(flow store.DataFlow) {
+	s.t.Helper()
+	if flow.Every == 0 {
+		flow.Every = store.Duration(time.Hour)
+	}
+	if _, err := s.store.PutFlow(s.t.Context(), flow); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stand) shell(script string) *store.ExecSpec {
+	return &store.ExecSpec{Command: []string{"sh", "-c", script}, Env: map[string]string{"DIR": s.dir}}
+}
+
+// open lets go on what waits for a file.
+func (s *stand) open(gate string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, gate), nil, 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// lines reads a file that flows wrote, one element for each line; nil if there is no such file.
+func (s *stand) lines(file string) []string {
+	s.t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.dir, file))
+	if err != nil && !os.IsNotExist(err) {
+		s.t.Fatal(err)
+	}
+	return strings.Fields(string(data))
+}
+
+// publish sends a heartbeat as another system would that has a NATS client and nothing of ours, and gives nothing back.
+func (s *stand) publish(payload string) {
+	s.t.Helper()
+	s.publishMsg(&nats.Msg{Subject: "systole.beat.default", Data: []byte(payload)})
+}
+
+func (s *stand) publishMsg(msg *nats.Msg) {
+	s.t.Helper()
+	nc := testenv.Connect(s.t, s.nats.URL)
+	defer nc.Close()
+	if err := nc.PublishMsg(msg); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// beats are all heartbeats that Redis knows, the oldest first.
+func (s *stand) beats() []store.BeatView {
+	s.t.Helper()
+	beats, _, err := s.store.Beats(s.t.Context(), store.DefaultGroup, 1000, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i, j := 0, len(beats)-1; i < j; i, j = i+1, j-1 {
+		beats[i], beats[j] = beats[j], beats[i]
+	}
+	return beats
+}
+
+// settled waits until there are count heartbeats and each has settled.
+func (s *stand) settled(count int) []store.BeatView {
+	s.t.Helper()
+	var beats []store.BeatView
+	pollUntil(s.t, fmt.Sprintf("%d beats have settled", count), func() bool {
+		settled := 0
+		beats = s.beats()
+		for _, beat := range beats {
+			if beat.SettledAt != nil {
+				settled++
+			}
+		}
+		return settled >= count && settled == len(beats)
+	})
+	return beats
+}
+
+// runs are all runs that the filter selects.
+func (s *stand) runs(filter store.RunFilter) []store.Run {
+	s.t.Helper()
+	var all []store.Run
+	for {
+		filter.Limit = 1000
+		page, next, err := s.store.Runs(s.t.Context(), store.DefaultGroup, filter)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, page...)
+		if filter.After = next; next == "" {
+			return all
+		}
+	}
+}
+
+// awaitRuns waits until exactly so many runs have a status.
+func (s *stand) awaitRuns(count int, status store.Status) []store.Run {
+	s.t.Helper()
+	var runs []store.Run
+	pollUntil(s.t, fmt.Sprintf("%d runs are %s", count, status), func() bool {
+		runs = s.runs(store.RunFilter{Status: status})
+		return len(runs) == count
+	})
+	return runs
+}
+
+// successes counts the successful runs of each flow.
+func (s *stand) successes() map[string]int {
+	s.t.Helper()
+	count := map[string]int{}
+	for _, run := range s.runs(store.RunFilter{Status: store.StatusSuccess}) {
+		count[run.Flow]++
+	}
+	return count
+}
+
+// now is Redis' clock.
+func (s *stand) now() time.Time {
+	s.t.Helper()
+	now, err := s.store.Now(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return now
+}
+
+// beatAnswer is what the gateway answers to a heartbeat.
+type beatAnswer struct {
+	BeatID         string `json:"beat_id"`
+	Group          string `json:"group"`
+	Status         string `json:"status"`
+	FlowsDue       int    `json:"flows_due"`
+	FlowsTriggered int    `json:"flows_triggered"`
+	Succeeded      int    `json:"succeeded"`
+	Failed         int    `json:"failed"`
+}
+
+// sendBeat sends a heartbeat over HTTP. A refusal has no answer but its status and headers.
+func sendBeat(t *testing.T, method, url string) (*http.Response, beatAnswer) {
+	t.Helper()
+	ask, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Client{Timeout: 2 * longest}).Do(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer beatAnswer
+	if response.StatusCode >= http.StatusBadRequest {
+		return response, answer
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatalf("%s %s: %s: %v", method, url, response.Status, err)
+	}
+	return response, answer
+}
+
+// settleBeat sends a heartbeat over HTTP and waits until everything that was due has been run.
+func settleBeat(t *testing.T, url string) beatAnswer {
+	t.Helper()
+	response, answer := sendBeat(t, http.MethodPost, url+"/heartbeat?wait=60s")
+	if response.StatusCode != http.StatusOK || answer.Status != "settled" {
+		t.Fatalf("got %s and %+v", response.Status, answer)
+	}
+	return answer
+}
+
+// pollUntil polls until the condition holds.
+func pollUntil(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(longest)
+	for !holds() {
+		select {
+		case <-deadline:
+			t.Fatalf("not within %s: %s", longest, what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
