@@ -103,9 +103,11 @@ func (c *Completion) rebase(outcome []any) error {
 	if len(outcome) < 3 {
 		return fmt.Errorf("complete %s: unexpected reply of a script: %v", c.Claim.RunID, outcome)
 	}
-	if err := json.Unmarshal([]byte(text(outcome[1])), &c.Claim.Flow); err != nil {
+	var flow DataFlow // a new one: what the definition no longer says must not stay
+	if err := json.Unmarshal([]byte(text(outcome[1])), &flow); err != nil {
 		return fmt.Errorf("decode flow %s: %w", c.Claim.Flow.Name, err)
 	}
+	c.Claim.Flow = flow
 	state, err := decodeState(text(outcome[2]))
 	c.Claim.state = state
 	return err
@@ -154,7 +156,7 @@ func (c Completion) after() (state flowState, score time.Time, err error) {
 		state.attempts = 0
 	}
 	if !state.slot.IsZero() {
-		score = schedule.DueAt(state.slot)
+		score = schedule.DueAfter(state.slot, c.Claim.AsOf)
 	}
 	return state, score, nil
 }

@@ -1,14 +1,114 @@
 package store_test
 
 import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
+	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/store/storetest"
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The seed that a failure prints repeats it; files of failures would only lie about.
+	if err := flag.Set("rapid.nofailfile", "true"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // R3.1 R3.2 R6.4
 func TestStoreConformsToTheModelWhateverHappensInWhateverOrder(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, store.New)
+}
+
+// Each rule that keeps an occurrence from being run or ended twice is taken out of the scripts in turn, and the suite has
+// to notice: a suite that passes without the rule would prove nothing with it.
+func TestTheSuiteNoticesWhenARuleIsMissingFromAScript(t *testing.T) {
+	t.Parallel()
+	for _, missing := range []struct{ rule, script, old, new string }{
+		{"complete checks the token", "complete", "not h or h.token ~= ARGV[at + TOKEN]", "not h"},
+		{"renew checks the token", "renew", "local ours = token_of(values[i]) == ARGV[2 * i + 1]", "local ours = values[i]"},
+		{"release checks the token", "release", "if token_of(value) == ARGV[at + 1] then", "if value then"},
+		{"progress checks the token", "progress", "local ours = token_of(values[i]) == ARGV[at + 1]", "local ours = values[i]"},
+		{"a claim takes no live lease", "claim", "redis.call('ZRANGEBYSCORE', leases, '-inf', now,", "redis.call('ZRANGEBYSCORE', leases, '-inf', '+inf',"},
+		{"a claim takes nothing early", "claim", "due_to_run(as_of, wanted)", "due_to_run('+inf', wanted)"},
+		{"what is claimed leaves the due set", "claim", "    call_batch('ZREM', due, found)\n", ""},
+		{"a claim asked for again takes nothing new", "claim", "if again then take_again() end", ""},
+		{"an attempt that was lost counts", "claim", "h.attempt = int(tonumber(h.attempt) + 1)", ""},
+		{"a changed flow's next slot is computed anew", "complete", "s and s.rev ~= ARGV[at + REV]", "false"},
+		{"a beat drains while anything is due as of it", "accept_beat", "if due_count('-inf', now) > 0 then", "if b.due > 0 then"},
+		{"a handed back slot drains again", "release", "redis.call('ZADD', draining, h.as_of, h.beat)", "local _"},
+	} {
+		t.Run(missing.rule, func(t *testing.T) {
+			t.Parallel()
+			edited := store.NewWithEdit(missing.script, missing.old, missing.new)
+			client, prefix := testenv.Redis(t)
+			if _, err := edited(client, store.Config{Prefix: prefix}); err != nil {
+				t.Fatal(err)
+			}
+			failure := ""
+			for round := 0; round < 5 && failure == ""; round++ { // a walk may miss what a longer one meets
+				failure = falsify(storetest.Property(t, edited))
+			}
+			if failure == "" || strings.Contains(failure, "script") { // a broken script is no proof
+				t.Errorf("without the rule that %s, the suite says %q", missing.rule, failure)
+			}
+		})
+	}
+}
+
+// falsify gives the failure of the first walk on which the property fails, or "". It shrinks nothing.
+func falsify(property func(*rapid.T)) string {
+	quiet, found := &quietTB{}, false
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rapid.Check(quiet, func(t *rapid.T) {
+			if found {
+				return
+			}
+			defer func() { found = found || t.Failed() }()
+			property(t)
+		})
+	}()
+	<-done
+	return quiet.failure
+}
+
+// quietTB takes failures without failing the test around it.
+type quietTB struct {
+	failed  bool
+	failure string
+}
+
+func (q *quietTB) Helper()               {}
+func (q *quietTB) Name() string          { return "quiet" }
+func (q *quietTB) Logf(string, ...any)   {}
+func (q *quietTB) Log(...any)            {}
+func (q *quietTB) Skipf(string, ...any)  { runtime.Goexit() }
+func (q *quietTB) Skip(...any)           { runtime.Goexit() }
+func (q *quietTB) SkipNow()              { runtime.Goexit() }
+func (q *quietTB) Error(...any)          { q.failed = true }
+func (q *quietTB) Fatalf(string, ...any) { q.FailNow() }
+func (q *quietTB) Fatal(...any)          { q.FailNow() }
+func (q *quietTB) Fail()                 { q.failed = true }
+func (q *quietTB) Failed() bool          { return q.failed }
+
+func (q *quietTB) Errorf(format string, args ...any) {
+	q.failed, q.failure = true, fmt.Sprintf(format, args...)
+}
+
+func (q *quietTB) FailNow() {
+	q.failed = true
+	runtime.Goexit()
 }

@@ -10,7 +10,7 @@ import (
 	"regexp"
 )
 
-// ErrQueueFull: as many run-nows wait already as Config.MaxQueued allows.
+// ErrQueueFull says that as many run-nows wait already as Config.MaxQueued allows.
 var ErrQueueFull = errors.New("too many run-nows wait")
 
 // RunNow asks for one run of a flow, apart from its schedule.

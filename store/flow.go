@@ -295,13 +295,14 @@ func (s HTTPSpec) validate(invalid *InvalidError) {
 	}
 }
 
-// validatePlain refuses control characters, and secret references, which would otherwise be sent as they stand.
+// validatePlain refuses control characters, and secret references, which would otherwise be sent as they stand. The value
+// may be a secret all the same, so it is not told.
 func validatePlain(invalid *InvalidError, field, value string) {
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' }) {
-		invalid.add(field, value, "text without control characters")
+		invalid.add(field, "a value with control characters", "text without control characters")
 	}
 	if strings.HasPrefix(value, "env:") || strings.HasPrefix(value, "file:") {
-		invalid.add(field, value, "a plain value; this version resolves no secret references in flows")
+		invalid.add(field, "a reference to a secret", "a plain value; this version resolves no secret references in flows")
 	}
 }
 

@@ -31,7 +31,7 @@ func (e InvalidError) Error() string {
 func (e *InvalidError) add(field, found, allowed string) {
 	const longest = 80
 	if len(found) > longest {
-		found = found[:longest] + "…"
+		found = strings.ToValidUTF8(found[:longest], "") + "…"
 	}
 	*e = append(*e, FieldError{Field: field, Found: fmt.Sprintf("%q", found), Allowed: allowed})
 }

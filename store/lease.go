@@ -105,7 +105,8 @@ func (s *Store) releaseOnce(ctx context.Context, p Partition, batch []Completion
 		if !slot.IsZero() {
 			score = schedule.DueAt(slot)
 		}
-		args = append(args, c.Claim.Flow.Name, c.Claim.Token, c.Claim.state.rev, c.Claim.RunID, string(packed), msText(score), c.Outcome.Log)
+		args = append(args, c.Claim.Flow.Name, c.Claim.Token, c.Claim.state.rev, c.Claim.RunID, string(packed), msText(score),
+			c.Outcome.Log, c.Claim.beatKey)
 	}
 	reply, err := s.run(ctx, p, "release", always(args...))
 	if err != nil {

@@ -26,7 +26,7 @@ type Retry struct {
 	Initial  Duration `json:"initial,omitempty" jsonschema:"description=Wait before the second attempt"`
 	Factor   float64  `json:"factor,omitempty" jsonschema:"description=Growth of the wait from attempt to attempt"`
 	Max      Duration `json:"max,omitempty" jsonschema:"description=Longest wait"`
-	Jitter   float64  `json:"jitter,omitempty" jsonschema:"description=Random part of the wait, from 0 to 1"`
+	Jitter   float64  `json:"jitter,omitempty" jsonschema:"description=Random part of the wait\\, from 0 to 1"`
 }
 
 // Concurrency bounds how many runs share a key, over all flows that name it.

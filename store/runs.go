@@ -21,7 +21,20 @@ func (s *Store) Run(ctx context.Context, group, id string) (Run, error) {
 	if len(runs) == 0 {
 		return Run{}, fmt.Errorf("run %s of group %s: %w", id, group, ErrNotFound)
 	}
-	return runs[0], nil
+	return s.withParams(ctx, p, runs[0])
+}
+
+// withParams adds the parameters of a run-now that has not ended: they are in its record only from then on.
+func (s *Store) withParams(ctx context.Context, p Partition, run Run) (Run, error) {
+	if run.Status.Final() || run.Slot != nil {
+		return run, nil
+	}
+	params, err := s.redis.HGet(ctx, s.key(p, "params"), run.OccurrenceID).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return run, nil
+	}
+	run.Params = params
+	return run, translate(err)
 }
 
 // RunLog reads the tail of a run's output, empty where it gave none, or fails with ErrNotFound.

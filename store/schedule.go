@@ -1,8 +1,6 @@
 package store
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/netresearch/go-cron"
@@ -60,18 +58,31 @@ func (s Schedule) First(now time.Time) (slot time.Time, ok bool) {
 	return s.nextCron(now)
 }
 
-// Next is the slot that follows an occurrence: the first one after slot that was not yet due as of asOf. The slots
-// in between are covered by the occurrence (catch-up `latest`). It takes constant time however long ago slot was.
+// Next is the slot that follows an occurrence: the first one after slot that is not past as of asOf. The slots in between
+// are covered by the occurrence (catch-up `latest`). It takes constant time however long ago slot was.
+//
+// A slot is past once asOf is later by the slack. One that has only just come due is not passed over: beats as frequent
+// as the slots, each now a little before a slot and now a little after it, would else find none due, and then two.
 func (s Schedule) Next(slot, asOf time.Time) (next time.Time, ok bool) {
-	horizon := asOf.Add(s.slack())
-	if horizon.Before(slot) {
-		horizon = slot
+	past := asOf.Add(-s.slack())
+	if past.Before(slot) {
+		past = slot
 	}
 	if s.every != 0 {
-		periods := horizon.Sub(slot)/s.every + 1
+		periods := past.Sub(slot)/s.every + 1
 		return slot.Add(periods * s.every), true
 	}
-	return s.nextCron(horizon)
+	return s.nextCron(past)
+}
+
+// DueAfter is when a slot that Next gave comes due: as DueAt says, but later than asOf in any case, so that one beat
+// never runs two slots of a flow.
+func (s Schedule) DueAfter(slot, asOf time.Time) time.Time {
+	dueAt := s.DueAt(slot)
+	if DueToRun(dueAt, asOf) {
+		return asOf.Truncate(time.Millisecond).Add(time.Millisecond)
+	}
+	return dueAt
 }
 
 // DueAt is when a slot comes due: the slot less the slack, min(every/10, 1s), by which a beat may be early.
@@ -86,96 +97,4 @@ func (s Schedule) slack() time.Duration {
 		return maxSlack
 	}
 	return 0 // a slot that is left over from before the flow was made on demand
-}
-
-// nextCron finds the first slot after an instant. What runs every hour goes by elapsed time, so that it neither pauses
-// nor bunches up when clocks are changed. Any other slot goes by the clock on the wall: one in an hour that is put back
-// runs once, the first time; one in an hour that is left out runs at the instant at which the clocks are put forward.
-func (s Schedule) nextCron(after time.Time) (time.Time, bool) {
-	if s.cron == nil {
-		return time.Time{}, false
-	}
-	if s.hourly {
-		next := s.cron.Next(after.In(s.zone))
-		return next.UTC(), !next.IsZero()
-	}
-	wall := onWall(after.In(s.zone))
-	for {
-		if wall = s.cron.Next(wall); wall.IsZero() {
-			return time.Time{}, false
-		}
-		if next := fromWall(wall, s.zone); next.After(after) {
-			return next.UTC(), true
-		}
-	}
-}
-
-// onWall is what a clock on the wall shows at t, written as if it were UTC, where no hour is missing or repeated.
-func onWall(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
-}
-
-// fromWall is the instant at which a clock on the wall of zone shows wall: the first of two where clocks are put back,
-// and where they are put forward over it, the instant at which that happens.
-func fromWall(wall time.Time, zone *time.Location) time.Time {
-	t := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, zone)
-	start, end := t.ZoneBounds()
-	if shown := onWall(t); shown.After(wall) {
-		return start
-	} else if shown.Before(wall) {
-		return end
-	}
-	if start.IsZero() {
-		return t
-	}
-	_, offset := start.Add(-time.Nanosecond).Zone()
-	if first := wall.Add(-time.Duration(offset) * time.Second); first.Before(start) {
-		return first
-	}
-	return t
-}
-
-// cronParser reads crontab(5) syntax: five fields, with the day of month and the day of week joined by OR where both
-// are given, and descriptors such as @hourly.
-var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom | cron.Descriptor).
-	WithMaxSearchYears(longestGap)
-
-// longestGap is how many years may lie between two slots: from a 29th of February over a century without one to the next.
-const longestGap = 8
-
-// everyHour has the bit of each hour set, as the parser does for *.
-const everyHour = 1<<24 - 1
-
-const cronAllowed = `five fields (minute hour day month weekday) such as "*/5 * * * *", or @hourly, @daily, @weekly, @monthly, @yearly`
-
-func parseCron(spec, timezone string) (Schedule, *FieldError) {
-	if timezone == "" {
-		timezone = "UTC"
-	}
-	zone, err := time.LoadLocation(timezone)
-	if err != nil || timezone == "Local" {
-		return Schedule{}, &FieldError{Field: "timezone", Found: fmt.Sprintf("%q", timezone), Allowed: "an IANA time zone such as Europe/Berlin"}
-	}
-	// A zone inside the expression, or @every, would be a second way to say what timezone and every say.
-	if strings.Contains(spec, "TZ=") || strings.HasPrefix(spec, "@every") {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q", spec), Allowed: cronAllowed}
-	}
-	parsed, err := cronParser.Parse(spec)
-	if err != nil {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q (%v)", spec, err), Allowed: cronAllowed}
-	}
-	fields, ok := parsed.(*cron.SpecSchedule)
-	if !ok {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q", spec), Allowed: cronAllowed}
-	}
-	schedule := Schedule{cron: fields, hourly: fields.Hour&everyHour == everyHour, zone: zone}
-	// The parser bakes in the local zone. What runs every hour is computed in the flow's own, anything else on the wall.
-	fields.Location = time.UTC
-	if schedule.hourly {
-		fields.Location = zone
-	}
-	if _, ok := schedule.nextCron(time.Now()); !ok {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q, which no date meets", spec), Allowed: cronAllowed}
-	}
-	return schedule, nil
 }

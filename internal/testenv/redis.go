@@ -89,13 +89,20 @@ func newRedis(dir string, args ...string) (*RedisServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	server := &RedisServer{Addr: "127.0.0.1:" + strconv.Itoa(port), Dir: dir}
-	server.args = append([]string{
-		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "",
-		"--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--daemonize", "no",
-		"--logfile", filepath.Join(dir, "redis.log"), "--enable-debug-command", "yes",
-	}, args...)
+	server := serverOn(port, dir)
+	server.args = append(server.args,
+		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
+		"--enable-debug-command", "yes")
+	server.args = append(server.args, args...)
 	return server, server.Start()
+}
+
+// serverOn is a server that has not been started, with the arguments that a Sentinel takes as well.
+func serverOn(port int, dir string) *RedisServer {
+	return &RedisServer{Addr: "127.0.0.1:" + strconv.Itoa(port), Dir: dir, args: []string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "no",
+		"--logfile", filepath.Join(dir, "redis.log"),
+	}}
 }
 
 // Start starts the process again after Kill, on the same port and data.

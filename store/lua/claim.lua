@@ -22,6 +22,7 @@ local group    = ARGV[6]
 local now_us = clock()
 local now = math.floor(now_us / 1000)
 local token = last_token(now_us)
+local now_text, expiry_text = int(now), int(now + lease)
 local claims = {}
 local lost = {}      -- name -> id of the run that lost its lease
 local held_now = {}  -- arguments of one HSET
@@ -30,11 +31,10 @@ local records = {}   -- arguments of one HSET
 local index = {}     -- arguments of one ZADD
 
 local function lease_out(name, h)
-  held_now[#held_now + 1] = name
-  held_now[#held_now + 1] = pack_held(h)
-  expiries[#expiries + 1] = int(now + lease)
-  expiries[#expiries + 1] = name
-  claims[#claims + 1] = { name = name, held = h }
+  local n, packed = #held_now, pack_held(h)
+  held_now[n + 1], held_now[n + 2] = name, packed
+  expiries[n + 1], expiries[n + 2] = expiry_text, name
+  claims[#claims + 1] = { name = name, held = h, packed = packed }
 end
 
 -- open takes an occurrence: a new token, a lease, and a run record. tail is what the record keeps from before.
@@ -44,7 +44,7 @@ local function open(name, h, run, tail)
   h.run = run or (name .. '~' .. h.token)
   local beat = beat_of(h.beat)
   local record = '{"status":"in_progress","occurrence":"' .. h.occurrence .. '","attempt":' .. h.attempt
-    .. ',"token":"' .. h.token .. '","worker":"' .. worker .. '","start":' .. int(now)
+    .. ',"token":"' .. h.token .. '","worker":"' .. worker .. '","start":' .. now_text
     .. (h.slot ~= '' and ',"slot":' .. h.slot or '') .. (beat and ',"beat":"' .. beat.id .. '"' or '')
     .. (lost[name] and ',"recovered":true' or '') .. (tail or '}')
   records[#records + 1] = h.run
@@ -141,8 +141,9 @@ local function take_due()
 end
 
 -- take_again finds what the first call of this claim took. What belongs to a flow that was deleted since can no longer
--- be run; its lease expires.
+-- be run; its lease expires. What the first call settled is told again, among the newest beats.
 local function take_again()
+  for _, key in ipairs(redis.call('ZREVRANGE', beatlog, 0, 99)) do beat_of(key) end
   local all = redis.call('HGETALL', held)
   for i = 1, #all, 2 do
     local h = read_held(all[i + 1])
@@ -171,7 +172,7 @@ local given = call_batch('HMGET', params, occurrences)
 local reply = {}
 for i, c in ipairs(claims) do
   local beat = beat_of(c.held.beat)
-  reply[i] = { c.name, pack_held(c.held), lost[c.name] or '', definitions[i] or '', states[i] or '', given[i] or '',
+  reply[i] = { c.name, c.packed, lost[c.name] or '', definitions[i] or '', states[i] or '', given[i] or '',
     beat and beat.id or '' }
 end
 local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')

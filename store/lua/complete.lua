@@ -25,7 +25,8 @@ local states = call_batch('HMGET', state, asked)
 local outcomes = {}
 local records, ends, tails, new_states, scores = {}, {}, {}, {}, {}
 local done, occurrences = {}, {}
-local finished = {} -- a run named twice in the batch is completed once
+local just_ended = {} -- run id -> true
+local finished = {} -- name -> record; a run that is named twice in the batch is completed once
 
 local function repeated(run, record)
   local stored = redis.call('HGET', runs, run)
@@ -36,6 +37,7 @@ local function finish(at, name, h, s)
   local run = ARGV[at + RUN]
   records[#records + 1], records[#records + 2] = run, ARGV[at + RECORD]
   ends[#ends + 1], ends[#ends + 2] = now, run
+  just_ended[run] = true
   if ARGV[at + LOG] ~= '' then tails[#tails + 1], tails[#tails + 2] = run, ARGV[at + LOG] end
   if s then
     new_states[#new_states + 1], new_states[#new_states + 2] = name, s.rev .. '|' .. ARGV[at + STATE]
@@ -55,7 +57,7 @@ for i, name in ipairs(asked) do
   local h = values[i] and read_held(values[i])
   local s = states[i] and read_state(states[i])
   if finished[name] or not h or h.token ~= ARGV[at + TOKEN] then
-    if repeated(ARGV[at + RUN], ARGV[at + RECORD]) then
+    if finished[name] == ARGV[at + RECORD] or repeated(ARGV[at + RUN], ARGV[at + RECORD]) then
       outcomes[i] = { 2 }
       beat_of(ARGV[at + BEAT_KEY])
     else
@@ -66,7 +68,7 @@ for i, name in ipairs(asked) do
   else
     outcomes[i] = { 1 }
     finish(at, name, h, s)
-    finished[name] = true
+    finished[name] = ARGV[at + RECORD]
   end
 end
 
@@ -88,7 +90,8 @@ for _, name in ipairs(done) do
   if surplus > 0 then
     local old = {}
     for _, run in ipairs(redis.call('ZRANGEBYLEX', byflow, from, to, 'LIMIT', 0, math.min(surplus, 100))) do
-      if redis.call('ZSCORE', ended, run) then old[#old + 1] = run end
+      -- Without its record, a repeated completion would be taken for a stale one.
+      if not just_ended[run] and redis.call('ZSCORE', ended, run) then old[#old + 1] = run end
     end
     drop_runs(old)
   end

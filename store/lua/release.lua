@@ -6,7 +6,7 @@
 --   3. { 0 }: the token is not the current one. Nothing was written.
 -- Cost: O(n log flows) for n occurrences.
 
-local STRIDE = 7 -- name, token, revision, run id, record, when the slot comes due in ms ('' for none), log
+local STRIDE = 8 -- name, token, revision, run id, record, when the slot comes due in ms ('' for none), log, beat key
 
 local now = math.floor(clock() / 1000)
 local outcomes = {}
@@ -47,6 +47,7 @@ for at = 1, #ARGV, STRIDE do
     outcomes[#outcomes + 1] = { 1 }
   elseif redis.call('HGET', runs, ARGV[at + 3]) == ARGV[at + 4] then
     outcomes[#outcomes + 1] = { 2 }
+    beat_of(ARGV[at + 7])
   else
     outcomes[#outcomes + 1] = { 0 }
   end

@@ -46,11 +46,13 @@ func (m *machine) claimBy(t *rapid.T, w *worker, limit int, fate fate) {
 		t.Fatalf("claim of up to %d: %v, broken %v", limit, err, got.Broken)
 	}
 	fresh := m.observe(t, w, limit, len(again))
+	settled := append(w.untold, m.newlySettled(t)...)
 	if fate == lost {
-		w.pending, w.lost = true, append(again, fresh...)
+		w.lost, w.untold = append(again, fresh...), settled
 		return
 	}
-	w.pending, w.lost = false, nil
+	m.told(t, got.Settled, settled)
+	w.lost, w.untold = nil, nil
 	m.compareClaims(t, w, got, append(again, fresh...))
 }
 

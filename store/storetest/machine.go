@@ -37,8 +37,8 @@ type worker struct {
 	name    string
 	claimer *store.Claimer
 	claims  map[string]store.Claim // by token
-	pending bool                   // it made a claim and never heard of it
-	lost    []int64                // tokens that this claim took
+	lost    []int64                // tokens that a claim took whose answer never came
+	untold  []string               // beats that this claim settled
 }
 
 // written is a completion or release that was accepted, to be repeated.
@@ -87,7 +87,7 @@ func (m *machine) setClock(t *rapid.T) {
 func (m *machine) restart(w *worker) {
 	w.claimer = m.store.Claimer(m.p, w.name, lease)
 	w.claims = map[string]store.Claim{}
-	w.pending, w.lost = false, nil
+	w.lost, w.untold = nil, nil
 }
 
 func (m *machine) pass(t *rapid.T, d time.Duration) {
@@ -112,9 +112,19 @@ func drawName(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "flow")
 }
 
-func (m *machine) putFlow(t *rapid.T) {
+func (m *machine) putFlow(t *rapid.T) { m.putNamed(t, drawName(t)) }
+
+// changeHeld changes, or puts back, a flow that a run holds.
+func (m *machine) changeHeld(t *rapid.T) {
+	if len(m.held) == 0 {
+		t.Skip("nothing is held")
+	}
+	m.putNamed(t, rapid.SampledFrom(sorted(m.held)).Draw(t, "held"))
+}
+
+func (m *machine) putNamed(t *rapid.T, name string) {
 	def := store.DataFlow{
-		Name: drawName(t), Group: group,
+		Name: name, Group: group,
 		Every:       store.Duration(rapid.SampledFrom([]time.Duration{time.Second, 7 * time.Second, time.Minute, time.Hour, 0}).Draw(t, "every")),
 		Description: rapid.SampledFrom([]string{"", "changed"}).Draw(t, "description"),
 		Function:    &store.FunctionSpec{Name: "f"},

@@ -70,7 +70,7 @@ func next(slot, asOf, every int64) int64 {
 	if every == 0 {
 		return 0
 	}
-	for slot += every; slot-slack(every) <= asOf; slot += every {
+	for slot += every; slot <= asOf-slack(every); slot += every {
 	}
 	return slot
 }
@@ -192,6 +192,9 @@ func (m *model) end(name string, status store.Status) {
 		f.slot = next(h.slot, h.asOf, everyOf(f.def))
 	}
 	f.wait(f.slot, f.def)
+	if h.slot != 0 && f.slot != 0 {
+		f.score = max(f.score, h.asOf+1) // one beat never runs two slots of a flow
+	}
 }
 
 // handBack is what an accepted release has to do; def is the definition as the worker knows it.

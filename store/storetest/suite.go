@@ -46,6 +46,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"":             m.check,
 		"put":          m.putFlow,
+		"change-held":  m.changeHeld,
 		"delete":       m.deleteFlow,
 		"beat":         m.beat,
 		"beat-2":       m.beat, // twice as likely: without beats nothing happens

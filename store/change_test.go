@@ -1,0 +1,215 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/systole-run/systole/store"
+)
+
+func everyHour(f *store.DataFlow) { f.Every = store.Duration(time.Hour) }
+
+func TestPutSaysWhatItDid(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	for _, step := range []struct {
+		flow store.DataFlow
+		want store.Change
+	}{
+		{function("a", everyMinute), store.FlowCreated},
+		{function("a", everyMinute), store.FlowUnchanged},
+		{store.DataFlow{Name: "a", Every: store.Duration(time.Minute), Function: &store.FunctionSpec{Name: "f"}}, store.FlowUnchanged}, // defaults left out
+		{function("a", everyHour), store.FlowChanged},
+	} {
+		if got, err := f.PutFlow(f.ctx, step.flow); err != nil || got != step.want {
+			t.Errorf("put: %s, %v; want %s", got, err, step.want)
+		}
+	}
+	if _, err := f.PutFlow(f.ctx, store.DataFlow{Name: "B"}); !errors.As(err, new(store.InvalidError)) {
+		t.Errorf("put of nonsense: %v", err)
+	}
+	if _, err := f.Flow(f.ctx, "default", "B"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("nonsense was written: %v", err)
+	}
+}
+
+func TestAFlowThatChangesWhileItRunsGoesOnUnderItsNewSchedule(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*store.DataFlow)
+		want   string // next slot after the claim's; "" for none
+	}{
+		{"another period", everyHour, "1h0m0s"},
+		{"cron", func(f *store.DataFlow) { f.Cron = "30 * * * *" }, "30m0s"},
+		{"on demand", func(*store.DataFlow) {}, ""},
+		{"another description only", func(f *store.DataFlow) { everyMinute(f); f.Description = "new" }, "1m0s"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, store.Config{})
+			f.pass(0)
+			f.put(function("a", everyMinute))
+			f.beat()
+			c := f.claimOne("w")
+			f.put(function("a", test.change))
+			if f.flow("a").Due {
+				t.Error("due while it runs")
+			}
+			f.complete(c)
+			got := f.flow("a")
+			if next := got.NextSlot; test.want == "" && next != nil || test.want != "" && (next == nil || next.Sub(c.Slot).String() != test.want) {
+				t.Errorf("next slot %v after %s, want %s later", next, c.Slot, test.want)
+			}
+			if got.LastRunID != c.RunID || got.LastStatus != store.StatusSuccess || got.RunningID != "" {
+				t.Errorf("the run left no trace: %+v", got)
+			}
+		})
+	}
+}
+
+// A run-now takes no slot up, so a schedule that is set while it runs takes effect with its end, and not only after some
+// other slot, which need not ever come.
+func TestAFlowThatGetsItsScheduleDuringARunNowIsDueOnceThatEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*fixture, store.Claim){
+		"completed": func(f *fixture, c store.Claim) { f.complete(c) },
+		"handed back": func(f *fixture, c store.Claim) {
+			if answers, _, err := f.Release(f.ctx, f.p, success(c)); err != nil || answers[0].Err != nil {
+				f.Fatal(answers, err)
+			}
+			f.complete(f.claimOne("w"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, store.Config{})
+			f.put(function("a"))
+			f.runNow("a", "")
+			c := f.claimOne("w")
+			f.put(function("a", everyMinute))
+			end(f, c)
+			if accepted := f.beat(); accepted.Due != 1 {
+				t.Fatalf("due %d after the run-now, want 1", accepted.Due)
+			}
+			if c := f.claimOne("w"); c.RunNow() {
+				t.Errorf("claimed %+v", c)
+			}
+		})
+	}
+}
+
+func TestAFlowThatIsDeletedWhileItRunsEndsWithThatRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a", everyMinute))
+	f.beat()
+	c := f.claimOne("w")
+	if err := f.DeleteFlow(f.ctx, "default", "a"); err != nil {
+		t.Fatal(err)
+	}
+	settled := f.complete(c)
+	if len(settled) != 1 || settled[0].Succeeded != 1 {
+		t.Errorf("settled %+v", settled)
+	}
+	if run := f.run(c.RunID); run.Status != store.StatusSuccess {
+		t.Errorf("run is %s", run.Status)
+	}
+	for _, key := range f.Keys(f.p) {
+		name := key[strings.LastIndex(key, ":")+1:]
+		gone := slices.Contains([]string{"defs", "names", "state", "due", "leases", "held"}, name)
+		if gone && f.client.Exists(f.ctx, key).Val() != 0 {
+			t.Errorf("%s is left", name)
+		}
+	}
+	if err := f.DeleteFlow(f.ctx, "default", "a"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("deleted again: %v", err)
+	}
+}
+
+func TestAFlowThatIsDeletedAndPutAgainWhileItRunsIsNotRunBesideItself(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", everyMinute))
+	f.beat()
+	c := f.claimOne("w")
+	if err := f.DeleteFlow(f.ctx, "default", "a"); err != nil {
+		t.Fatal(err)
+	}
+	f.pass(5 * time.Second)
+	f.put(function("a", everyHour))
+	if accepted := f.beat(); accepted.Due != 0 {
+		t.Errorf("due %d while it runs", accepted.Due)
+	}
+	f.complete(c)
+	if next := f.flow("a").NextSlot; next == nil || next.Sub(c.Slot) != time.Hour {
+		t.Errorf("next slot %v, want an hour after %s", next, c.Slot)
+	}
+}
+
+func TestOfManyPutsAtOnceOneWinsWhole(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	const writers = 8
+	var writing sync.WaitGroup
+	created := make(chan store.Change, writers)
+	for n := range writers {
+		writing.Go(func() {
+			flow := function("a", func(d *store.DataFlow) {
+				d.Every, d.Description = store.Duration(time.Duration(n+1)*time.Hour), fmt.Sprint(n+1)
+			})
+			change, err := f.PutFlow(f.ctx, flow)
+			if err != nil {
+				t.Error(err)
+			}
+			created <- change
+		})
+	}
+	writing.Wait()
+	close(created)
+	count := 0
+	for change := range created {
+		if change == store.FlowCreated {
+			count++
+		}
+	}
+	got := f.flow("a")
+	if count != 1 || got.Every.String() != got.Description+"h" {
+		t.Errorf("%d writers created it; it is every %s, described as %s", count, got.Every, got.Description)
+	}
+	if got.NextSlot == nil {
+		t.Error("it waits for no slot")
+	}
+}
+
+func TestRunNowsOfADeletedFlowEndHoweverManyWait(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a"))
+	const waiting = 250
+	for n := range waiting {
+		f.runNow("a", runID("a", n+1))
+	}
+	held := f.claimOne("w") // the others are blocked behind it
+	for f.claim("w", 100).More {
+	}
+	if err := f.DeleteFlow(f.ctx, "default", "a"); err != nil {
+		t.Fatal(err)
+	}
+	f.complete(held)
+	for f.claim("w", 100).More {
+	}
+	cancelled, next, err := f.Runs(f.ctx, "default", store.RunFilter{Status: store.StatusCancelled, Limit: 1000})
+	if err != nil || next != "" || len(cancelled) != waiting-1 {
+		t.Errorf("%d run-nows have ended, want %d; %v", len(cancelled), waiting-1, err)
+	}
+	if status, err := f.Status(f.ctx); err != nil || len(status) != 0 {
+		t.Errorf("left: %+v, %v", status, err)
+	}
+}

@@ -1,0 +1,80 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/systole-run/systole/internal/testenv"
+	"github.com/systole-run/systole/store"
+)
+
+// No script may hold Redis up for longer than this, with 100,000 flows due and batches as large as a worker's by default.
+const (
+	longestScript = 5 * time.Millisecond
+	batchSize     = 50
+)
+
+// What is measured is processor time of Redis' command thread, call by call: time on the clock, which SLOWLOG has,
+// counts whatever else the machine does.
+func TestNoScriptTakesLongWithManyFlowsDue(t *testing.T) {
+	server := testenv.StartRedis(t, "--appendonly", "no", "--activerehashing", "no", "--hz", "1")
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1, PoolSize: 16})
+	t.Cleanup(func() { _ = client.Close() })
+	s, err := store.New(client, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const flows = 100_000
+	put, ctx := errgroup.WithContext(t.Context())
+	put.SetLimit(16)
+	for n := range flows {
+		put.Go(func() error {
+			_, err := s.PutFlow(ctx, store.DataFlow{
+				Name: fmt.Sprintf("flow-%d", n), Every: store.Duration(time.Hour), Function: &store.FunctionSpec{Name: "f"},
+			})
+			return err
+		})
+	}
+	if err := put.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	longest, total, calls := map[string]time.Duration{}, map[string]time.Duration{}, map[string]int{}
+	measure := func(script string, call func() error) {
+		t.Helper()
+		before := server.CPUTime(t)
+		if err := call(); err != nil {
+			t.Fatalf("%s: %v", script, err)
+		}
+		took := server.CPUTime(t) - before
+		longest[script], total[script], calls[script] = max(longest[script], took), total[script]+took, calls[script]+1
+	}
+	p := s.Partitions(store.DefaultGroup)[0]
+	measure("accept_beat", func() error {
+		_, err := s.AcceptBeat(t.Context(), store.Arrival{Key: "1-1", ID: "b", Group: store.DefaultGroup, Worker: "w"})
+		return err
+	})
+	claimer := s.Claimer(p, "w", time.Minute)
+	for range 100 {
+		var claimed store.Claimed
+		measure("claim", func() (err error) { claimed, err = claimer.Claim(t.Context(), batchSize); return err })
+		if len(claimed.Claims) != batchSize {
+			t.Fatalf("claimed %d", len(claimed.Claims))
+		}
+		measure("renew", func() error { _, err := s.Renew(t.Context(), p, time.Minute, claimed.Claims); return err })
+		batch := make([]store.Completion, len(claimed.Claims))
+		for i, claim := range claimed.Claims {
+			batch[i] = store.Completion{Claim: claim, Outcome: store.Outcome{Status: store.StatusSuccess, Log: []byte("done")}}
+		}
+		measure("complete", func() error { _, _, err := s.Complete(t.Context(), p, batch); return err })
+	}
+	for script, took := range longest {
+		t.Logf("%s: %s on average, at most %s", script, total[script]/time.Duration(calls[script]), took)
+		if took > longestScript {
+			t.Errorf("%s held Redis up for %s, allowed is %s", script, took, longestScript)
+		}
+	}
+}

@@ -1,0 +1,350 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/systole-run/systole/internal/testenv"
+	"github.com/systole-run/systole/store"
+)
+
+// connect makes a client as the commands do.
+func connect(t testing.TB, urls ...string) redis.UniversalClient {
+	t.Helper()
+	client, err := store.Connect(store.ConnConfig{URLs: urls, Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// everything calls each script once, over a flow whose first slot is due.
+func everything(f *fixture) {
+	f.Helper()
+	f.put(function("a", everyMinute))
+	f.beat()
+	c := f.claimOne("w")
+	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0] {
+		f.Fatal(held, err)
+	}
+	if err := f.Progress(f.ctx, f.p, []store.Output{{Claim: c, Log: []byte("x")}}); err != nil {
+		f.Fatal(err)
+	}
+	if answers, _, err := f.Release(f.ctx, f.p, success(c)); err != nil || answers[0].Err != nil {
+		f.Fatal(answers, err)
+	}
+	f.complete(f.claimOne("w"))
+	f.runNow("a", "")
+	f.complete(f.claimOne("w"))
+	if err := f.DeleteFlow(f.ctx, "default", "a"); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// Each script's answer is lost in turn, after Redis has carried the call out. The call is repeated, and says what the
+// first one did; nothing is done twice.
+func TestACallWhoseAnswerIsLostIsRepeatedAndDoesNothingTwice(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartRedis(t)
+	warm := fixtureOver(t, connect(t, server.URL()), store.Config{Prefix: "warm"})
+	everything(warm) // from here on Redis knows the scripts: one EVALSHA is one call
+
+	type lost struct {
+		*fixture
+		cut func()
+	}
+	for name, call := range map[string]func(lost){
+		"put_flow": func(f lost) {
+			f.cut()
+			if change, err := f.PutFlow(f.ctx, function("b", everyMinute)); err != nil || change != store.FlowCreated {
+				f.Errorf("put: %s, %v", change, err)
+			}
+			if change, err := f.PutFlow(f.ctx, function("b", everyHour)); err != nil || change != store.FlowChanged {
+				f.Errorf("put: %s, %v", change, err)
+			}
+		},
+		"delete_flow": func(f lost) {
+			f.cut()
+			if err := f.DeleteFlow(f.ctx, "default", "a"); err != nil {
+				f.Errorf("delete: %v", err)
+			}
+		},
+		"accept_beat": func(f lost) {
+			f.cut()
+			if accepted := f.beat(); !accepted.First || accepted.Due != 1 {
+				f.Errorf("accepted %+v", accepted)
+			}
+			if beats, _, err := f.Beats(f.ctx, "default", 10, ""); err != nil || len(beats) != 1 {
+				f.Errorf("beats %+v, %v", beats, err)
+			}
+		},
+		"claim": func(f lost) {
+			f.put(function("b", everyMinute))
+			f.beat()
+			f.cut()
+			c := f.claim("w", 1).Claims
+			if len(c) != 1 || f.run(c[0].RunID).Status != store.StatusInProgress {
+				f.Errorf("claimed %+v", c)
+			}
+			if status, err := f.Status(f.ctx); err != nil || status[0].Running != 1 {
+				f.Errorf("status %+v, %v", status, err)
+			}
+		},
+		"renew": func(f lost) {
+			f.beat()
+			c := f.claimOne("w")
+			f.cut()
+			if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0] {
+				f.Errorf("renewed %v, %v", held, err)
+			}
+		},
+		"progress": func(f lost) {
+			f.beat()
+			c := f.claimOne("w")
+			f.cut()
+			if err := f.Progress(f.ctx, f.p, []store.Output{{Claim: c, Log: []byte("x")}}); err != nil {
+				f.Error(err)
+			}
+		},
+		"complete": func(f lost) {
+			f.beat()
+			c := f.claimOne("w")
+			f.cut()
+			if settled := f.complete(c); len(settled) != 1 || settled[0].Succeeded != 1 {
+				f.Errorf("settled %+v", settled)
+			}
+		},
+		"release": func(f lost) {
+			f.beat()
+			c := f.claimOne("w")
+			f.cut()
+			if answers, _, err := f.Release(f.ctx, f.p, success(c)); err != nil || answers[0].Err != nil {
+				f.Errorf("released %+v, %v", answers, err)
+			}
+			if settled := f.complete(f.claimOne("w")); len(settled) != 1 || settled[0].FlowsTriggered != 1 {
+				f.Errorf("settled %+v", settled)
+			}
+		},
+		"enqueue": func(f lost) {
+			f.cut()
+			id := f.runNow("a", "")
+			if c := f.claimOne("w"); c.RunID != id {
+				f.Errorf("claimed %s, asked for %s", c.RunID, id)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxy := testenv.StartProxy(t, server.Addr)
+			f := fixtureOver(t, connect(t, "redis://"+proxy.Addr), store.Config{Prefix: "lost-" + name})
+			f.put(function("a", everyMinute))
+			var cut <-chan struct{}
+			call(lost{f, func() { cut = proxy.Cut("evalsha") }})
+			select {
+			case <-cut:
+			default:
+				t.Error("no answer was lost")
+			}
+		})
+	}
+}
+
+// With several partitions, one more script joins the parts of a beat; its keys are of the first partition.
+func TestASettledBeatIsToldThoughTheAnswerToJoiningItsPartsIsLost(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartRedis(t)
+	proxy := testenv.StartProxy(t, server.Addr)
+	f := fixtureOver(t, connect(t, "redis://"+proxy.Addr), store.Config{Prefix: "p", Partitions: 2})
+	f.put(function("a"), function("b"))
+	if accepted := f.beat(); accepted.Settled == nil {
+		t.Fatalf("accepted %+v", accepted) // now Redis knows the scripts
+	}
+	cut := proxy.Cut("settle:2-2")
+	if accepted := f.beat(); accepted.Settled == nil || !accepted.First {
+		t.Errorf("accepted %+v", accepted)
+	}
+	<-cut
+}
+
+// A claim whose caller gave up is carried out by Redis all the same; the next claim gets what it took.
+func TestAClaimThatWasGivenUpIsNotLost(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartRedis(t)
+	proxy := testenv.StartProxy(t, server.Addr)
+	f := fixtureOver(t, connect(t, "redis://"+proxy.Addr), store.Config{Prefix: "p"})
+	f.put(function("a", everyMinute), function("b", everyMinute))
+	f.beat()
+	f.claim("other", 1) // now Redis knows the script
+	claimer := f.Claimer(f.p, "w", lease)
+	ctx, cancel := context.WithCancel(f.ctx)
+	cut := proxy.Cut("evalsha")
+	go func() {
+		<-cut
+		cancel()
+	}()
+	if got, err := claimer.Claim(ctx, 1); err == nil && len(got.Claims) == 1 {
+		return // the repeated call was quicker than the caller
+	} else if !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("given up: %v", err)
+	}
+	got, err := claimer.Claim(f.ctx, 1)
+	if err != nil || len(got.Claims) != 1 || got.Claims[0].Attempt != 1 {
+		t.Errorf("claimed %+v, %v", got, err)
+	}
+	if status, err := f.Status(f.ctx); err != nil || status[0].Running != 2 {
+		t.Errorf("status %+v, %v", status, err)
+	}
+}
+
+func TestScriptsThatRedisForgotAreSentAgain(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartRedis(t)
+	client := connect(t, server.URL())
+	client.AddHook(flushing{client})
+	everything(fixtureOver(t, client, store.Config{Prefix: "p"}))
+}
+
+// flushing makes Redis forget all scripts before each call of one.
+type flushing struct{ client redis.UniversalClient }
+
+func (f flushing) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f flushing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (f flushing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "evalsha" {
+			if err := f.client.ScriptFlush(ctx).Err(); err != nil {
+				return err
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// Redis is killed under a worker that claims and completes; its calls are repeated until it is back, and everything
+// that was due has run, each attempt once.
+func TestCallsGoThroughARestartOfRedis(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartRedis(t, "--appendfsync", "always")
+	f := fixtureOver(t, connect(t, server.URL()), store.Config{Prefix: "p"})
+	const flows = 60
+	for n := range flows {
+		f.put(function(fmt.Sprintf("flow-%02d", n), everyHour))
+	}
+	f.beat()
+	completed := map[string]bool{}
+	for round := 0; len(completed) < flows; round++ {
+		claims := f.claim("w", 10).Claims
+		if round == 1 || round == 3 {
+			server.Kill()
+			restarted := make(chan error)
+			go func() { restarted <- server.Start() }()
+			defer func() {
+				if err := <-restarted; err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		if len(claims) > 0 {
+			f.complete(claims...)
+		}
+		for _, c := range claims {
+			if completed[c.OccurrenceID] {
+				t.Fatalf("%s was completed twice", c.OccurrenceID)
+			}
+			completed[c.OccurrenceID] = true
+		}
+	}
+	beats, _, err := f.Beats(f.ctx, "default", 1, "")
+	if err != nil || beats[0].Succeeded != flows || beats[0].SettledAt == nil {
+		t.Errorf("beat %+v, %v", beats, err)
+	}
+}
+
+func TestACallGivesUpWhenItsContextDoesAndSaysThatRedisIsUnavailable(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartRedis(t)
+	proxy := testenv.StartProxy(t, server.Addr)
+	f := fixtureOver(t, connect(t, "redis://"+proxy.Addr), store.Config{Prefix: "p"})
+	f.put(function("a", everyMinute))
+	f.beat()
+	c := f.claimOne("w")
+	proxy.Blackhole(true)
+	ctx, cancel := context.WithTimeout(f.ctx, 100*time.Millisecond)
+	defer cancel()
+	if _, _, err := f.Complete(ctx, f.p, success(c)); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("out of a black hole: %v", err)
+	}
+	if _, err := f.Flow(ctx, "default", "a"); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("read out of a black hole: %v", err)
+	}
+	proxy.Blackhole(false)
+	f.complete(c)
+}
+
+func TestABadCallIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	client, prefix := testenv.Redis(t)
+	s, err := store.NewWithEdit("renew", "local reply, extended = {}, {}", "error('broken')")(client, store.Config{Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err = s.Renew(context.Background(), s.Partitions("g")[0], lease, []store.Claim{{Flow: function("a")}})
+	if err == nil || errors.Is(err, store.ErrUnavailable) || time.Since(began) > 2*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+}
+
+// A replica whose clock is behind has become master: time stands still until it has caught up, and never goes back.
+func TestTimeNeverGoesBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	ahead := f.pass(0) // what the old master had seen, decades before the new one's TIME
+	f.put(function("a", everyMinute))
+	accepted := f.beat()
+	if !accepted.AsOf.Equal(ahead) {
+		t.Errorf("as of %s, want %s", accepted.AsOf, ahead)
+	}
+	first := f.claimOne("w")
+	f.complete(first)
+	if view := f.flow("a"); !view.NextSlot.Equal(ahead.Add(time.Minute)) || view.Due {
+		t.Errorf("next slot %s, due %v", view.NextSlot, view.Due)
+	}
+	f.runNow("a", "")
+	if second := f.claimOne("w"); second.Token <= first.Token || second.StartedAt.Before(first.StartedAt) {
+		t.Errorf("token %s after %s, started %s after %s", second.Token, first.Token, second.StartedAt, first.StartedAt)
+	}
+}
+
+// A promoted replica may lack the last writes, tokens among them. New ones are made from its clock, and are not reused.
+func TestTokensAreNotGivenTwiceAfterRedisLostItsLastWrites(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a", everyMinute))
+	f.beat()
+	lostClaim := f.claimOne("w")
+	for _, key := range f.Keys(f.p) {
+		if err := f.client.Del(f.ctx, key).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.put(function("a", everyMinute))
+	f.beat()
+	c := f.claimOne("w")
+	if c.Token <= lostClaim.Token {
+		t.Errorf("token %s after %s", c.Token, lostClaim.Token)
+	}
+	if answers, _, err := f.Complete(f.ctx, f.p, success(lostClaim)); err != nil || !errors.Is(answers[0].Err, store.ErrStale) {
+		t.Errorf("completed with a token of before: %+v, %v", answers, err)
+	}
+}
