@@ -16,7 +16,8 @@ import (
 func TestMeasureCountsRunsByKindOutcomeAndReason(t *testing.T) {
 	t.Parallel()
 	results := []executor.Result{
-		{}, {},
+		{},
+		{},
 		{Err: errors.New("exit 3"), Reason: store.ReasonError},
 		{Err: errors.New("odd"), Reason: "flow-specific reason"},
 	}

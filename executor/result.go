@@ -42,7 +42,7 @@ func Interrupted(ctx context.Context, detail error) Result {
 		cause = ErrTimeout
 	}
 	err := cause
-	if detail != nil && detail != context.Cause(ctx) && detail != ctx.Err() {
+	if detail != nil && detail.Error() != cause.Error() && detail.Error() != ctx.Err().Error() {
 		err = fmt.Errorf("%w: %w", cause, detail)
 	}
 	return Result{Err: err, Reason: reasonOf(cause)}

@@ -57,7 +57,7 @@ func fromWall(wall time.Time, zone *time.Location) time.Time {
 
 // cronParser reads crontab(5) syntax: five fields, with the day of month and the day of week joined by OR where both
 // are given, and descriptors such as @hourly.
-var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom | cron.Descriptor).
+var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom | cron.Descriptor).
 	WithMaxSearchYears(longestGap)
 
 // longestGap is how many years may lie between two slots: from a 29th of February over a century without one to the next.

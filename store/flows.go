@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"time"
@@ -111,7 +112,7 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 	for i, name := range names {
 		scores[i] = pipe.ZScore(ctx, s.key(p, "due"), name)
 	}
-	if _, err := pipe.Exec(ctx); err != nil && translate(err) != ErrNotFound {
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(translate(err), ErrNotFound) {
 		return nil, translate(err)
 	}
 	flows := make([]storedFlow, 0, len(names))

@@ -34,8 +34,10 @@ func (c Config) withDefaults() (Config, error) {
 		value    *int
 		standard int
 	}{
-		{"Partitions", &c.Partitions, 1}, {"RunsPerFlow", &c.RunsPerFlow, 100},
-		{"Beats", &c.Beats, 1000}, {"MaxQueued", &c.MaxQueued, 10000},
+		{"Partitions", &c.Partitions, 1},
+		{"RunsPerFlow", &c.RunsPerFlow, 100},
+		{"Beats", &c.Beats, 1000},
+		{"MaxQueued", &c.MaxQueued, 10000},
 	} {
 		if *field.value < 0 {
 			return c, fmt.Errorf("store config: %s is %d, allowed is 1 or more", field.name, *field.value)

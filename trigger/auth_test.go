@@ -78,9 +78,16 @@ func TestPrincipalIsAllowedItsScopesInItsGroups(t *testing.T) {
 		scope, group string
 		want         bool
 	}{
-		{plain, ScopeBeat, "default", true}, {plain, ScopeBeat, "", true}, {plain, ScopeRun, "default", false}, {plain, ScopeWrite, "", false},
-		{ops, ScopeRun, "billing", true}, {ops, ScopeRun, "default", false}, {ops, ScopeBeat, "billing", false}, {ops, ScopeRead, "", false},
-		{Anonymous(), ScopeWrite, "", true}, {Principal{}, ScopeBeat, "default", false},
+		{plain, ScopeBeat, "default", true},
+		{plain, ScopeBeat, "", true},
+		{plain, ScopeRun, "default", false},
+		{plain, ScopeWrite, "", false},
+		{ops, ScopeRun, "billing", true},
+		{ops, ScopeRun, "default", false},
+		{ops, ScopeBeat, "billing", false},
+		{ops, ScopeRead, "", false},
+		{Anonymous(), ScopeWrite, "", true},
+		{Principal{}, ScopeBeat, "default", false},
 	}
 	for _, test := range tests {
 		if got := test.who.Allowed(test.scope, test.group); got != test.want {

@@ -69,7 +69,11 @@ func TestAnEventWithoutANameOfItsOwnIsNotPublished(t *testing.T) {
 	nc, prefix := testenv.NATS(t)
 	events := eventsOn(t, nc, prefix)
 	for _, event := range []Event{
-		{}, {Group: "default"}, {Group: "a.b", Kind: EventRunFailed}, {Group: "default", Kind: "run.>"}, {Group: "default", Kind: "run"},
+		{},
+		{Group: "default"},
+		{Group: "a.b", Kind: EventRunFailed},
+		{Group: "default", Kind: "run.>"},
+		{Group: "default", Kind: "run"},
 		{Group: "default", Kind: EventRunFailed, Data: make(chan int)},
 	} {
 		if err := events.Publish(event); err == nil {

@@ -156,8 +156,10 @@ func (f *Follower) tick(ctx context.Context, msg *nats.Msg) {
 		f.offer(ctx, m, nil)
 		return
 	}
-	bad := letter{stored{subject: msg.Subject, header: msg.Header, data: msg.Data}, fault{faultUnstored,
-		errors.New("found a message that no stream republished, allowed is publishing to " + f.subjects.Beat("<group>"))}}
+	bad := letter{stored{subject: msg.Subject, header: msg.Header, data: msg.Data}, fault{
+		faultUnstored,
+		errors.New("found a message that no stream republished, allowed is publishing to " + f.subjects.Beat("<group>")),
+	}}
 	if len(msg.Header) == 0 { // or the client could not read its headers: then the register has it
 		f.morgue.note(bad)
 		f.askForLook()

@@ -366,8 +366,13 @@ func TestNoCredentialReachesLogsOrAnswers(t *testing.T) {
 	const wrong = "wr0ng-but-still-private"
 	var answers strings.Builder
 	for _, headers := range [][]string{
-		{HeaderToken, wrong}, {"Authorization", "Bearer " + wrong}, {"Authorization", "Basic " + wrong}, {"Authorization", wrong},
-		{HeaderToken, secret}, {"Authorization", "Bearer " + secret}, {HeaderToken, secret, "Authorization", "Bearer " + wrong},
+		{HeaderToken, wrong},
+		{"Authorization", "Bearer " + wrong},
+		{"Authorization", "Basic " + wrong},
+		{"Authorization", wrong},
+		{HeaderToken, secret},
+		{"Authorization", "Bearer " + secret},
+		{HeaderToken, secret, "Authorization", "Bearer " + wrong},
 	} {
 		for _, path := range []string{"/heartbeat", "/heartbeat?token=" + wrong, "/run/default/a?token=" + secret, "/nowhere?" + "a=" + secret} {
 			body, err := io.ReadAll(s.ask(t, "POST", path, "", headers...).Body)

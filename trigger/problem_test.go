@@ -17,8 +17,14 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		err    error
 		status int
 	}{
-		{errAddress, 403}, {ErrNoCredential, 401}, {ErrBadCredential, 401}, {ErrForbidden, 403}, {errNotFound, 404},
-		{ErrUnavailable, 503}, {InvalidError{{Field: "a"}}, 400}, {errors.New("nats: password is hunter2"), 500},
+		{errAddress, 403},
+		{ErrNoCredential, 401},
+		{ErrBadCredential, 401},
+		{ErrForbidden, 403},
+		{errNotFound, 404},
+		{ErrUnavailable, 503},
+		{InvalidError{{Field: "a"}}, 400},
+		{errors.New("nats: password is hunter2"), 500},
 	} {
 		answer := httptest.NewRecorder()
 		problemOf(fmt.Errorf("do something: %w", test.err)).write(answer, false)

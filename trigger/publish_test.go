@@ -67,8 +67,14 @@ func TestWhatFollowersWouldRefuseIsNotPublished(t *testing.T) {
 	nc, subjects := natsWithStreams(t)
 	p := publisher(t, nc, subjects.Prefix)
 	for _, beat := range []Beat{
-		{}, {Group: "UPPER"}, {Group: "a.b"}, {Group: ">"}, {Group: "default", ID: "a b"},
-		{Group: "default", Note: "a\nb"}, {Group: "default", Source: strings.Repeat("s", 257)}, {Group: "default", Note: "\xff"},
+		{},
+		{Group: "UPPER"},
+		{Group: "a.b"},
+		{Group: ">"},
+		{Group: "default", ID: "a b"},
+		{Group: "default", Note: "a\nb"},
+		{Group: "default", Source: strings.Repeat("s", 257)},
+		{Group: "default", Note: "\xff"},
 	} {
 		var invalid InvalidError
 		if _, err := p.PublishBeat(t.Context(), beat); !errors.As(err, &invalid) {
@@ -76,8 +82,12 @@ func TestWhatFollowersWouldRefuseIsNotPublished(t *testing.T) {
 		}
 	}
 	for _, run := range []RunRequest{
-		{Group: "default"}, {Flow: "orders"}, {Group: "default", Flow: "a.b"}, {Group: "default", Flow: "f", ID: "\n"},
-		{Group: "default", Flow: "f", Params: json.RawMessage(`[]`)}, {Group: "default", Flow: "f", Params: json.RawMessage(`null`)},
+		{Group: "default"},
+		{Flow: "orders"},
+		{Group: "default", Flow: "a.b"},
+		{Group: "default", Flow: "f", ID: "\n"},
+		{Group: "default", Flow: "f", Params: json.RawMessage(`[]`)},
+		{Group: "default", Flow: "f", Params: json.RawMessage(`null`)},
 		{Group: "default", Flow: "f", Params: json.RawMessage(`{"a":1,"a":2}`)},
 		{Group: "default", Flow: "f", Params: json.RawMessage(`{"a":"` + strings.Repeat("x", MaxParams) + `"}`)},
 	} {

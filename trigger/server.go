@@ -98,7 +98,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.cfg.Logger.Warn("requests were cut off at the end of the shutdown timeout", slog.Any(logkey.Error, err))
 		_ = s.http.Close()
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", s.Addr(), err)
+	}
 	return nil
 }
 

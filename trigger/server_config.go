@@ -55,8 +55,11 @@ func (c ServerConfig) Validate() error {
 		field string
 		value time.Duration
 	}{
-		{"read_header_timeout", c.ReadHeaderTimeout}, {"read_timeout", c.ReadTimeout}, {"write_timeout", c.WriteTimeout},
-		{"idle_timeout", c.IdleTimeout}, {"shutdown_timeout", c.ShutdownTimeout},
+		{"read_header_timeout", c.ReadHeaderTimeout},
+		{"read_timeout", c.ReadTimeout},
+		{"write_timeout", c.WriteTimeout},
+		{"idle_timeout", c.IdleTimeout},
+		{"shutdown_timeout", c.ShutdownTimeout},
 	} {
 		if timeout.value < 0 {
 			invalid.add(timeout.field, timeout.value.String(), "a duration above 0")

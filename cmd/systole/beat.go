@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,7 +43,7 @@ variable SYSTOLE_TOKEN. With --wait it fails if a run that it led to failed, or 
 }
 
 func (a *app) runBeat(ctx context.Context, flags beatFlags) error {
-	request, err := flags.request(ctx)
+	request, err := a.beatRequest(ctx, flags)
 	if err != nil {
 		return err
 	}
@@ -61,7 +60,7 @@ func (a *app) runBeat(ctx context.Context, flags beatFlags) error {
 		return fmt.Errorf("read the gateway's answer: %w", err)
 	}
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("the gateway answered %s: %s", response.Status, bytes.TrimSpace(body))
+		return fmt.Errorf("the gateway answered %s: %s", response.Status, detail(body))
 	}
 	if _, err := fmt.Fprintf(a.out, "%s\n", bytes.TrimSpace(body)); err != nil {
 		return err
@@ -69,17 +68,20 @@ func (a *app) runBeat(ctx context.Context, flags beatFlags) error {
 	return flags.judge(body)
 }
 
-func (f beatFlags) request(ctx context.Context) (*http.Request, error) {
-	target, err := url.Parse(cmp.Or(f.url, os.Getenv("SYSTOLE_GATEWAY"), "http://127.0.0.1:8080"+trigger.DefaultPath))
-	if err != nil || target.Host == "" {
+func (a *app) beatRequest(ctx context.Context, f beatFlags) (*http.Request, error) {
+	target, err := url.Parse(cmp.Or(f.url, a.getenv(gatewayVariable), "http://127.0.0.1:8080"+trigger.DefaultPath))
+	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
 		return nil, usageError{errors.New("--gateway: allowed is a URL such as http://127.0.0.1:8080/heartbeat")}
 	}
-	token, err := secretFrom(f.tokenFile, "SYSTOLE_TOKEN")
+	token, err := a.secretFrom(f.tokenFile, "SYSTOLE_TOKEN")
 	if err != nil {
 		return nil, err
 	}
-	if !store.ValidName(f.group) {
-		return nil, usageError{fmt.Errorf("--group: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -", f.group)}
+	if err := checkGroup(f.group); err != nil {
+		return nil, err
+	}
+	if f.wait < 0 {
+		return nil, usageError{fmt.Errorf("--wait: found %s, allowed is a duration such as 30s, or 0 to wait for nothing", f.wait)}
 	}
 	target = target.JoinPath(f.group)
 	if f.wait > 0 {
@@ -103,6 +105,20 @@ func (f beatFlags) request(ctx context.Context) (*http.Request, error) {
 	return request, nil
 }
 
+// detail is what a person reads of a problem, or the answer itself where something else has sent it.
+func detail(body []byte) string {
+	var problem trigger.Problem
+	if json.Unmarshal(body, &problem) == nil && problem.Detail != "" {
+		text := problem.Detail
+		for _, field := range problem.Errors {
+			text += "\n  " + field.Error()
+		}
+		return text
+	}
+	const longest = 200
+	return fmt.Sprintf("%.*q", longest, bytes.TrimSpace(body))
+}
+
 // judge turns what became of a heartbeat that was waited for into an exit status.
 func (f beatFlags) judge(body []byte) error {
 	if f.wait == 0 {
@@ -117,7 +133,7 @@ func (f beatFlags) judge(body []byte) error {
 	}
 	switch {
 	case answer.Failed > 0:
-		return fmt.Errorf("%d runs failed", answer.Failed)
+		return fmt.Errorf("failed runs: %d", answer.Failed)
 	case answer.Status != "settled":
 		return fmt.Errorf("the heartbeat has not settled within %s", f.wait)
 	}

@@ -19,25 +19,56 @@ import (
 type apiFlags struct {
 	server    string
 	tokenFile string
-	group     string
+	group     string        // empty for commands that concern all groups
+	format    output.Format // of those that show something
+	limit     int           // of listings
 }
 
 func (f *apiFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.server, "server", "", "address of the admin API (SYSTOLE_SERVER, default http://127.0.0.1:8080)")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file that holds the API token (or set SYSTOLE_API_TOKEN)")
+}
+
+func (f *apiFlags) addGroup(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.group, "group", store.DefaultGroup, "group of flows")
 }
 
+func (f *apiFlags) addLimit(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.limit, "limit", 100, "how many to show at most; 0 for all")
+}
+
+// formatFlag adds the flag of every command that shows something.
+func formatFlag(cmd *cobra.Command, format *output.Format) {
+	*format = output.Table
+	cmd.Flags().VarP((*formatValue)(format), "output", "o", "table, json or yaml")
+}
+
+// formatValue is a format as a flag, refused where the command line is read.
+type formatValue output.Format
+
+func (f *formatValue) String() string { return string(*f) }
+func (f *formatValue) Type() string   { return "format" }
+
+func (f *formatValue) Set(text string) (err error) {
+	*(*output.Format)(f), err = output.ParseFormat(text)
+	return err
+}
+
 // client makes a client as the flags and the environment say.
-func (f *apiFlags) client() (*client.Client, error) {
-	token, err := secretFrom(f.tokenFile, "SYSTOLE_API_TOKEN")
+func (a *app) client(f apiFlags) (*client.Client, error) {
+	token, err := a.secretFrom(f.tokenFile, "SYSTOLE_API_TOKEN")
 	if err != nil {
 		return nil, err
 	}
-	if !store.ValidName(f.group) {
-		return nil, usageError{fmt.Errorf("--group: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -", f.group)}
+	if f.group != "" {
+		if err := checkGroup(f.group); err != nil {
+			return nil, err
+		}
 	}
-	api, err := client.New(client.Config{Server: cmp.Or(f.server, os.Getenv("SYSTOLE_SERVER")), Token: token})
+	if f.limit < 0 {
+		return nil, usageError{fmt.Errorf("--limit: found %d, allowed are 0, for all, and more", f.limit)}
+	}
+	api, err := client.New(client.Config{Server: cmp.Or(f.server, a.getenv("SYSTOLE_SERVER")), Token: token})
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -45,9 +76,9 @@ func (f *apiFlags) client() (*client.Client, error) {
 }
 
 // secretFrom reads a token from a file, else from the environment; never from an argument, which others could see.
-func secretFrom(file, variable string) (string, error) {
+func (a *app) secretFrom(file, variable string) (string, error) {
 	if file == "" {
-		return os.Getenv(variable), nil
+		return a.getenv(variable), nil
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -56,26 +87,14 @@ func secretFrom(file, variable string) (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
-// listFlags are the flags of every listing.
-type listFlags struct {
-	apiFlags
-	format string
-	limit  int
-}
-
-func (f *listFlags) add(cmd *cobra.Command) {
-	f.apiFlags.add(cmd)
-	cmd.Flags().StringVarP(&f.format, "output", "o", "table", "table, json or yaml")
-	cmd.Flags().IntVar(&f.limit, "limit", 100, "how many to show at most; 0 for all")
-}
-
-func (a *app) printer(format string) (*output.Printer, error) {
-	parsed, err := output.ParseFormat(format)
-	if err != nil {
-		return nil, usageError{err}
+func checkGroup(group string) error {
+	if store.ValidName(group) {
+		return nil
 	}
-	return output.New(a.out, parsed), nil
+	return usageError{fmt.Errorf("--group: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit", group)}
 }
+
+func (a *app) printer(format output.Format) *output.Printer { return output.New(a.out, format) }
 
 // take collects up to limit elements, or all if limit is 0.
 func take[T any](all iter.Seq2[T, error], limit int) ([]T, error) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/systole-run/systole/internal/admin"
 	"github.com/systole-run/systole/internal/config"
@@ -33,11 +34,11 @@ func (a *app) runConsole(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	st, err := p.openStore(cmd.Context())
+	st, err := p.openStore()
 	if err != nil {
 		return err
 	}
-	handler, err := p.newConsole(nc, st, func(cfg config.Config) config.Listener { return cfg.Console.Listener })
+	handler, err := p.newConsole(nc, st)
 	if err != nil {
 		return err
 	}
@@ -49,17 +50,24 @@ func (a *app) runConsole(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return p.serve(cmd.Context(), server, metrics)
+	all, ctx := errgroup.WithContext(cmd.Context())
+	all.Go(func() error {
+		if err := p.awaitStore(ctx, st); err != nil {
+			return unlessEnded(ctx, err)
+		}
+		return server.Run(ctx)
+	})
+	all.Go(func() error { return p.serve(ctx, metrics) })
+	return all.Wait()
 }
 
-// newConsole makes the admin API behind its allow list, both taking new settings over on reload. section says whose
-// listener it stands on.
-func (p *process) newConsole(nc *nats.Conn, st *store.Store, section func(config.Config) config.Listener) (http.Handler, error) {
+// newConsole makes the admin API behind its allow list, both taking new settings over on reload.
+func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, error) {
 	events, err := trigger.NewEvents(nc, p.cfg.NATS.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	listener := section(p.cfg)
+	_, listener := p.listener(p.cfg)
 	auth, err := authenticator(listener.Auth)
 	if err != nil {
 		return nil, err
@@ -77,7 +85,8 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store, section func(config
 		return nil, err
 	}
 	p.reloads = append(p.reloads, func(next config.Config) error {
-		auth, err := authenticator(section(next).Auth)
+		_, listener := p.listener(next)
+		auth, err := authenticator(listener.Auth)
 		if err != nil {
 			return err
 		}
@@ -86,7 +95,7 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store, section func(config
 				return err
 			}
 		}
-		return allow.Reload(section(next).Allow)
+		return allow.Reload(listener.Allow)
 	})
 	return allow.Wrap(api.Handler()), nil
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,7 +14,6 @@ import (
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/telemetry"
 	"github.com/systole-run/systole/store"
-	"github.com/systole-run/systole/trigger"
 	"github.com/systole-run/systole/worker"
 )
 
@@ -63,11 +60,21 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	if err != nil {
 		return err
 	}
+	welcome := p.welcome(server.URL())
 	all, ctx := errgroup.WithContext(cmd.Context())
 	all.Go(func() error { return p.work(ctx, w) })
 	all.Go(func() error { return p.serve(ctx, server) })
 	all.Go(func() error { return watch.run(ctx) })
-	all.Go(func() error { return p.announce(ctx, server, w, began) })
+	all.Go(func() error {
+		select {
+		case <-w.Started():
+		case <-ctx.Done():
+			return nil
+		}
+		p.log.Info("ready", logkey.DurationMS, time.Since(began).Milliseconds())
+		_, err := fmt.Fprint(a.out, welcome)
+		return err
+	})
 	return all.Wait()
 }
 
@@ -106,7 +113,7 @@ func (p *process) devHandler(nc *nats.Conn, st *store.Store, w *worker.Worker) (
 	if err != nil {
 		return nil, err
 	}
-	console, err := p.newConsole(nc, st, func(cfg config.Config) config.Listener { return cfg.Gateway.Listener })
+	console, err := p.newConsole(nc, st)
 	if err != nil {
 		return nil, err
 	}
@@ -123,19 +130,12 @@ func (p *process) devHandler(nc *nats.Conn, st *store.Store, w *worker.Worker) (
 	}), nil
 }
 
-// announce says how to send a heartbeat, once one would be heard.
-func (p *process) announce(ctx context.Context, server *trigger.Server, w *worker.Worker, began time.Time) error {
-	select {
-	case <-w.Started():
-	case <-ctx.Done():
-		return nil
-	}
+// welcome says how to send a heartbeat.
+func (p *process) welcome(url string) string {
 	credential := ""
 	if !p.cfg.Gateway.Auth.Open() {
 		credential = `-H "Authorization: Bearer $TOKEN" `
 	}
-	p.log.Info("ready", logkey.DurationMS, time.Since(began).Milliseconds())
-	_, err := fmt.Fprintf(p.app.out, "Send a heartbeat:\n  curl -X POST %s'%s%s?wait=30s'\nSee what ran:\n  systole run list --server %s\n",
-		credential, strings.TrimSuffix(server.URL(), "/"), p.cfg.Gateway.Path, server.URL())
-	return err
+	return fmt.Sprintf("Send a heartbeat:\n  curl -X POST %s'%s%s?wait=30s'\nSee what ran:\n  systole run list --server %s\n",
+		credential, url, p.cfg.Gateway.Path, url)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 )
 
@@ -43,8 +45,8 @@ whether that address answers 200, which is what a health check of a container wi
 
 func probe(ctx context.Context, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return usageError{err}
+	if err != nil || request.URL.Host == "" || !strings.HasPrefix(request.URL.Scheme, "http") {
+		return usageError{fmt.Errorf("--url: found %q, allowed is a URL such as http://127.0.0.1:9090/readyz", url)}
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -72,6 +74,7 @@ func (a *app) runDoctor(ctx context.Context, cmd *cobra.Command) error {
 	for _, warning := range cfg.Warnings() {
 		findings = append(findings, finding{"warning", warning})
 	}
+	a.redisLog(slog.New(slog.DiscardHandler)) // the findings tell it better
 	findings = append(findings, diagnoseNATS(ctx, cfg)...)
 	findings = append(findings, diagnoseRedis(ctx, cfg)...)
 	findings = append(findings, diagnoseHost()...)
@@ -83,9 +86,10 @@ func (a *app) runDoctor(ctx context.Context, cmd *cobra.Command) error {
 		fmt.Fprintf(a.out, "%-8s %s\n", f.mark, f.text)
 	}
 	if wrong > 0 {
-		return fmt.Errorf("%d things are wrong", wrong)
+		return fmt.Errorf("things that are wrong: %d", wrong)
 	}
-	return nil
+	_, err = fmt.Fprintln(a.out, "nothing is wrong")
+	return err
 }
 
 func diagnoseNATS(ctx context.Context, cfg config.Config) []finding {
@@ -120,7 +124,11 @@ func diagnoseRedis(ctx context.Context, cfg config.Config) []finding {
 	defer closeClient()
 	warnings, err := st.Check(ctx)
 	if err != nil {
-		return []finding{{"wrong", fmt.Sprintf("Redis at %s: %v", cfg.Redis.URL, err)}}
+		text := fmt.Sprintf("Redis at %s: %v", cfg.Redis.URL, err)
+		if errors.Is(err, store.ErrUnavailable) {
+			text += "; is it running, and are redis.url and the credentials right?"
+		}
+		return []finding{{"wrong", text}}
 	}
 	findings := []finding{{"ok", fmt.Sprintf("Redis at %s answers", cfg.Redis.URL)}}
 	for _, warning := range warnings {

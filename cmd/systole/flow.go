@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -18,32 +19,34 @@ func (a *app) flowCommand() *cobra.Command {
 }
 
 func (a *app) flowApplyCommand() *cobra.Command {
-	var flags listFlags
+	var flags apiFlags
 	var paths []string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|DIR|-", Short: "Create or change the flows of YAML files; nothing is applied if anything in them is wrong",
 		Example: "  systole flow apply -f flows/\n  cat flow.yaml | systole flow apply -f -",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			printer, err := a.printer(flags.format)
-			if err != nil {
-				return err
+			if len(paths) == 0 {
+				return usageError{errors.New("--filename: found none, allowed are files, folders of *.yaml, and - for standard input")}
 			}
 			read, err := manifest.ReadPaths(a.in, paths...)
 			if err != nil {
 				return err
 			}
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
 			changes, err := api.Apply(cmd.Context(), definitions(read))
-			return errors.Join(printer.Changes(shownChanges(changes)), err)
+			if err != nil && len(changes) == 0 {
+				return err
+			}
+			return errors.Join(a.printer(flags.format).Changes(shownChanges(changes)), err)
 		},
 	}
 	flags.add(cmd)
+	formatFlag(cmd, &flags.format)
 	cmd.Flags().StringArrayVarP(&paths, "filename", "f", nil, "file, folder of *.yaml, or - for standard input; may be repeated")
-	_ = cmd.MarkFlagRequired("filename")
 	return cmd
 }
 
@@ -72,38 +75,30 @@ func shownDefinitions(read []manifest.Flow) []output.Definition {
 }
 
 func (a *app) flowValidateCommand() *cobra.Command {
-	var format string
+	var format output.Format
 	cmd := &cobra.Command{
 		Use: "validate FILE|DIR|- …", Short: "Check YAML files without a server; every error is named with file, line and field",
 		Example: "  systole flow validate flows/",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, paths []string) error {
-			printer, err := a.printer(format)
-			if err != nil {
-				return err
-			}
 			read, err := manifest.ReadPaths(a.in, paths...)
 			if err != nil {
 				return err
 			}
-			return printer.Definitions(shownDefinitions(read))
+			return a.printer(format).Definitions(shownDefinitions(read))
 		},
 	}
-	cmd.Flags().StringVarP(&format, "output", "o", "table", "table, json or yaml")
+	formatFlag(cmd, &format)
 	return cmd
 }
 
 func (a *app) flowListCommand() *cobra.Command {
-	var flags listFlags
+	var flags apiFlags
 	cmd := &cobra.Command{
 		Use: "list", Short: "List flows and where they stand", Args: cobra.NoArgs,
 		Example: "  systole flow list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			printer, err := a.printer(flags.format)
-			if err != nil {
-				return err
-			}
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
@@ -111,24 +106,23 @@ func (a *app) flowListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printer.Flows(flows)
+			return a.printer(flags.format).Flows(flows)
 		},
 	}
 	flags.add(cmd)
+	flags.addGroup(cmd)
+	formatFlag(cmd, &flags.format)
+	flags.addLimit(cmd)
 	return cmd
 }
 
 func (a *app) flowShowCommand() *cobra.Command {
-	var flags listFlags
+	var flags apiFlags
 	cmd := &cobra.Command{
 		Use: "show FLOW", Short: "Show one flow: its definition, its next slot and its last run", Args: exactly("FLOW"),
 		Example: "  systole flow show orders-sync -o yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			printer, err := a.printer(flags.format)
-			if err != nil {
-				return err
-			}
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
@@ -136,13 +130,15 @@ func (a *app) flowShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if flags.format == "table" {
-				return printer.Flows([]store.FlowView{flow})
+			if flags.format == output.Table {
+				return a.printer(flags.format).Flows([]store.FlowView{flow})
 			}
-			return printer.Value(flow)
+			return a.printer(flags.format).Value(flow)
 		},
 	}
 	flags.add(cmd)
+	flags.addGroup(cmd)
+	formatFlag(cmd, &flags.format)
 	return cmd
 }
 
@@ -153,15 +149,14 @@ func (a *app) flowRunCommand() *cobra.Command {
 		Use: "run FLOW", Short: "Run a flow now, apart from its schedule; prints the id of the run", Args: exactly("FLOW"),
 		Example: `  systole flow run report --params '{"day":"2026-11-22"}'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
-			ask := wire.RunRequest{}
-			if params != "" {
-				ask.Params = []byte(params)
+			if params != "" && !json.Valid([]byte(params)) {
+				return usageError{errors.New("--params: found no JSON, allowed is an object such as {\"day\":\"2026-11-22\"}")}
 			}
-			id, err := api.StartRun(cmd.Context(), flags.group, args[0], ask)
+			id, err := api.StartRun(cmd.Context(), flags.group, args[0], wire.RunRequest{Params: []byte(params)})
 			if err != nil {
 				return err
 			}
@@ -170,6 +165,7 @@ func (a *app) flowRunCommand() *cobra.Command {
 		},
 	}
 	flags.add(cmd)
+	flags.addGroup(cmd)
 	cmd.Flags().StringVar(&params, "params", "", "a JSON object that the run gets")
 	return cmd
 }
@@ -180,7 +176,7 @@ func (a *app) flowDeleteCommand() *cobra.Command {
 		Use: "delete FLOW", Short: "Delete a flow; a run under way finishes, and its history stays until it is past retention", Args: exactly("FLOW"),
 		Example: "  systole flow delete orders-sync",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
@@ -192,5 +188,6 @@ func (a *app) flowDeleteCommand() *cobra.Command {
 		},
 	}
 	flags.add(cmd)
+	flags.addGroup(cmd)
 	return cmd
 }

@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/store"
 )
 
 // Exit statuses.
@@ -22,7 +27,10 @@ const (
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	abort    <-chan struct{} // closed when the process shall end at once
+	abort    <-chan struct{}  // closed when the process shall end at once
+	environ  func() []string  // the environment, as NAME=value
+	hangups  <-chan os.Signal // asks for new settings; nil: SIGHUP does
+	redisLog func(*slog.Logger)
 
 	configFile string
 	started    bool // a command's own code runs: what fails now is not wrong usage
@@ -30,20 +38,48 @@ type app struct {
 
 // execute runs one command line and gives its exit status.
 func execute(ctx context.Context, abort <-chan struct{}, args []string, in io.Reader, out, errOut io.Writer) int {
-	a := &app{in: in, out: out, err: errOut, abort: abort}
+	a := &app{in: in, out: out, err: errOut, abort: abort, environ: os.Environ, redisLog: setRedisLog}
+	return a.execute(ctx, args)
+}
+
+func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitFine
 	}
-	fmt.Fprintln(errOut, "systole:", err)
-	var invalid *config.InvalidError
-	var usage usageError
-	if !a.started || errors.As(err, &invalid) || errors.As(err, &usage) {
+	fmt.Fprintln(a.err, "systole:", err)
+	if !a.started || wrongUsage(err) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// wrongUsage tells what whoever typed the command, or wrote its settings, has to change.
+func wrongUsage(err error) bool {
+	var settings *config.InvalidError
+	var usage usageError
+	var name store.FieldError
+	return errors.As(err, &settings) || errors.As(err, &usage) || errors.As(err, &name)
+}
+
+// getenv gives a variable of the environment, empty if it is not set.
+func (a *app) getenv(name string) string {
+	for _, entry := range slices.Backward(a.environ()) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// gatewayVariable names the gateway that the command beat sends to. It has the look of a setting and is none.
+const gatewayVariable = "SYSTOLE_GATEWAY"
+
+// settingsEnviron is the environment that settings are read from.
+func (a *app) settingsEnviron() []string {
+	return slices.DeleteFunc(slices.Clone(a.environ()), func(entry string) bool { return strings.HasPrefix(entry, gatewayVariable+"=") })
 }
 
 // usageError is wrong usage that only the command's own code can find.
@@ -90,6 +126,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Example: "  systole version",
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.out, "systole", version)
 			return err

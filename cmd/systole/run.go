@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/spf13/cobra"
 
+	"github.com/systole-run/systole/internal/output"
 	"github.com/systole-run/systole/store"
 )
 
@@ -11,17 +15,13 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) runListCommand() *cobra.Command {
-	var flags listFlags
+	var flags apiFlags
 	var flow, status string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List runs, those under way first and then the newest", Args: cobra.NoArgs,
 		Example: "  systole run list --status failed\n  systole run list --flow orders-sync -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			printer, err := a.printer(flags.format)
-			if err != nil {
-				return err
-			}
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
@@ -29,31 +29,33 @@ func (a *app) runListCommand() *cobra.Command {
 			if page <= 0 || page > 1000 {
 				page = 1000
 			}
+			if status != "" && !slices.Contains(store.Statuses, store.Status(status)) {
+				return usageError{fmt.Errorf("--status: found %q, allowed are %v", status, store.Statuses)}
+			}
 			filter := store.RunFilter{Flow: flow, Status: store.Status(status), Limit: page}
 			runs, err := take(api.Runs(cmd.Context(), flags.group, filter), flags.limit)
 			if err != nil {
 				return err
 			}
-			return printer.Runs(runs)
+			return a.printer(flags.format).Runs(runs)
 		},
 	}
 	flags.add(cmd)
+	flags.addGroup(cmd)
+	formatFlag(cmd, &flags.format)
+	flags.addLimit(cmd)
 	cmd.Flags().StringVar(&flow, "flow", "", "only runs of this flow")
 	cmd.Flags().StringVar(&status, "status", "", "only runs with this status: pending, in_progress, success, failed or cancelled")
 	return cmd
 }
 
 func (a *app) runShowCommand() *cobra.Command {
-	var flags listFlags
+	var flags apiFlags
 	cmd := &cobra.Command{
 		Use: "show RUN", Short: "Show one run", Args: exactly("RUN"),
 		Example: "  systole run show orders-sync~1795388654370168 -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			printer, err := a.printer(flags.format)
-			if err != nil {
-				return err
-			}
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
@@ -61,13 +63,15 @@ func (a *app) runShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if flags.format == "table" {
-				return printer.Runs([]store.Run{run})
+			if flags.format == output.Table {
+				return a.printer(flags.format).Runs([]store.Run{run})
 			}
-			return printer.Value(run)
+			return a.printer(flags.format).Value(run)
 		},
 	}
 	flags.add(cmd)
+	flags.addGroup(cmd)
+	formatFlag(cmd, &flags.format)
 	return cmd
 }
 
@@ -77,7 +81,7 @@ func (a *app) runLogsCommand() *cobra.Command {
 		Use: "logs RUN", Short: "Print the end of a run's output", Args: exactly("RUN"),
 		Example: "  systole run logs orders-sync~1795388654370168",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := flags.client()
+			api, err := a.client(flags)
 			if err != nil {
 				return err
 			}
@@ -90,5 +94,6 @@ func (a *app) runLogsCommand() *cobra.Command {
 		},
 	}
 	flags.add(cmd)
+	flags.addGroup(cmd)
 	return cmd
 }

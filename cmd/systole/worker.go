@@ -46,7 +46,7 @@ func (a *app) runWorker(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	st, err := p.openStore(cmd.Context())
+	st, err := p.openStore()
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,15 @@ func (a *app) runWorker(cmd *cobra.Command) error {
 		return err
 	}
 	all, ctx := errgroup.WithContext(cmd.Context())
-	all.Go(func() error { return p.work(ctx, w) })
-	all.Go(func() error { return p.serve(ctx, metrics) })
+	serving, drained := context.WithCancel(context.WithoutCancel(ctx)) // health and metrics tell of the draining, too
+	all.Go(func() error {
+		defer drained()
+		if err := p.awaitStore(ctx, st); err != nil {
+			return unlessEnded(ctx, err)
+		}
+		return p.work(ctx, w)
+	})
+	all.Go(func() error { return p.serve(serving, metrics) })
 	return all.Wait()
 }
 

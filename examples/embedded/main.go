@@ -4,7 +4,7 @@
 //	NATS_URL=nats://… REDIS_URL=redis://… HEARTBEAT_TOKEN=… go run ./examples/embedded
 //
 // Without NATS_URL and REDIS_URL it starts both inside itself, and without HEARTBEAT_TOKEN it makes one and prints it,
-// so that it can be tried with nothing installed.
+// so that it can be tried with nothing installed. LISTEN is the address, 127.0.0.1:8080 unless it is set.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -56,19 +57,20 @@ func systole(mux *http.ServeMux, nc *nats.Conn, redisURL, token string) (*worker
 		return nil, nil, err
 	}
 	mux.Handle("/heartbeat", gateway.Handler())
+	mux.Handle("/heartbeat/", gateway.Handler()) // of one group
 	return w, flows, nil
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "embedded:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, out io.Writer) error {
 	nc, redisURL, closeServers, err := servers()
 	if err != nil {
 		return err
@@ -91,21 +93,26 @@ func run(ctx context.Context) error {
 		return err
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	fmt.Printf("send a heartbeat:\n  curl -X POST -H 'Authorization: Bearer %s' 'http://%s/heartbeat?wait=10s'\n", token, listener.Addr())
-
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return w.Run(ctx) })
-	both.Go(func() error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return w.Run(ctx) })
+	all.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
-	both.Go(func() error {
+	all.Go(func() error {
+		select {
+		case <-w.Started():
+			fmt.Fprintf(out, "send a heartbeat:\n  curl -X POST -H 'Authorization: Bearer %s' 'http://%s/heartbeat?wait=10s'\n", token, listener.Addr())
+		case <-ctx.Done():
+		}
 		<-ctx.Done()
-		return server.Shutdown(context.WithoutCancel(ctx))
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return server.Shutdown(ending)
 	})
-	return both.Wait()
+	return all.Wait()
 }
 
 // servers connects to the NATS and Redis of the environment, or starts both inside this process.

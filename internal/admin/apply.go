@@ -23,7 +23,8 @@ const applyWidth = 8
 // done; sending it again then does the rest.
 func (a *API) applyFlows(ctx context.Context, in *struct {
 	RawBody []byte `contentType:"application/json"`
-}) (*out[wire.Applied], error) {
+},
+) (*out[wire.Applied], error) {
 	flows, err := decodeBatch(in.RawBody)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func (a *API) deleteFlow(ctx context.Context, in *InFlow) (*struct{}, error) {
 	if err := a.store.DeleteFlow(ctx, in.Group, in.Name); err != nil {
 		return nil, err
 	}
-	a.cfg.Logger.InfoContext(ctx, "flow deleted", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.Credential, principal(ctx).Name)
+	a.cfg.Logger.InfoContext(ctx, "flow deleted", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.Principal, principal(ctx).Name)
 	return nil, nil
 }
 
@@ -33,13 +33,15 @@ func (a *API) putFlow(ctx context.Context, in *struct {
 	Name    string `path:"name" pattern:"^[a-z0-9][a-z0-9_-]{0,62}$" doc:"a flow: 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"`
 	Group   string `query:"group" pattern:"^[a-z0-9][a-z0-9_-]{0,62}$" doc:"a group: 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit; the one of the body if left out"`
 	RawBody []byte `contentType:"application/json"`
-}) (*changed, error) {
+},
+) (*changed, error) {
 	return a.put(ctx, in.RawBody, in.Name, in.Group)
 }
 
 func (a *API) postFlow(ctx context.Context, in *struct {
 	RawBody []byte `contentType:"application/json"`
-}) (*changed, error) {
+},
+) (*changed, error) {
 	return a.put(ctx, in.RawBody, "", "")
 }
 
@@ -76,7 +78,7 @@ func (a *API) putOne(ctx context.Context, flow store.DataFlow) (wire.FlowChange,
 		return wire.FlowChange{}, err
 	}
 	if result != store.FlowUnchanged {
-		a.cfg.Logger.InfoContext(ctx, "flow "+string(result), logkey.Group, flow.Group, logkey.Flow, flow.Name, logkey.Credential, principal(ctx).Name)
+		a.cfg.Logger.InfoContext(ctx, "flow "+string(result), logkey.Group, flow.Group, logkey.Flow, flow.Name, logkey.Principal, principal(ctx).Name)
 	}
 	return wire.FlowChange{Group: flow.Group, Name: flow.Name, Result: result}, nil
 }

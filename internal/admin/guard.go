@@ -40,7 +40,7 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 }
 
 func (a *API) logRefused(ctx context.Context, op *huma.Operation, group string) {
-	a.cfg.Logger.WarnContext(ctx, "admin request refused", logkey.Status, http.StatusForbidden, keyOperation, op.OperationID, logkey.Group, group, logkey.Credential, principal(ctx).Name)
+	a.cfg.Logger.WarnContext(ctx, "admin request refused", logkey.Status, http.StatusForbidden, keyOperation, op.OperationID, logkey.Group, group, logkey.Principal, principal(ctx).Name)
 }
 
 // metaScopes is where an operation says which scopes let one call it; any one of them does.

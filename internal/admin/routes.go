@@ -119,7 +119,7 @@ func translated[I, O any](a *API, id string, handler func(context.Context, *I) (
 		}
 		r, known := refusalOf(err)
 		if !known || r.Status == http.StatusServiceUnavailable {
-			a.cfg.Logger.ErrorContext(ctx, "admin request failed", keyOperation, id, logkey.Status, r.Status, logkey.Credential, principal(ctx).Name, logkey.Error, err)
+			a.cfg.Logger.ErrorContext(ctx, "admin request failed", keyOperation, id, logkey.Status, r.Status, logkey.Principal, principal(ctx).Name, logkey.Error, err)
 		}
 		return nil, r
 	}

@@ -14,7 +14,8 @@ func (a *API) listRuns(ctx context.Context, in *struct {
 	InPage
 	Flow   string `query:"flow" pattern:"^[a-z0-9][a-z0-9_-]{0,62}$" doc:"a flow: 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"`
 	Status string `query:"status" enum:"pending,in_progress,success,failed,cancelled" doc:"pending, in_progress, success, failed or cancelled"`
-}) (*out[wire.RunPage], error) {
+},
+) (*out[wire.RunPage], error) {
 	runs, next, err := a.store.Runs(ctx, in.Group, store.RunFilter{
 		Flow: in.Flow, Status: store.Status(in.Status), Limit: in.Limit, After: in.After,
 	})
@@ -40,7 +41,8 @@ func (a *API) getRunLogs(ctx context.Context, in *InRun) (*text, error) {
 func (a *API) startRun(ctx context.Context, in *struct {
 	InFlow
 	RawBody []byte `contentType:"application/json"`
-}) (*out[wire.RunStarted], error) {
+},
+) (*out[wire.RunStarted], error) {
 	var ask wire.RunRequest
 	if len(in.RawBody) > 0 {
 		if err := strictjson.Decode(in.RawBody, &ask); err != nil {
@@ -51,7 +53,7 @@ func (a *API) startRun(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	a.cfg.Logger.InfoContext(ctx, "run asked for", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.RunID, id, logkey.Credential, principal(ctx).Name)
+	a.cfg.Logger.InfoContext(ctx, "run asked for", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.RunID, id, logkey.Principal, principal(ctx).Name)
 	a.hint(ctx, in.Group)
 	return &out[wire.RunStarted]{wire.RunStarted{RunID: id}}, nil
 }

@@ -24,7 +24,7 @@ const (
 	Count        = "count"
 	Listen       = "listen"
 	Client       = "client"
-	Credential   = "credential" // name of the token that a caller presented, never its value
+	Principal    = "principal" // name of the token that a caller presented, never its value
 	Route        = "route"
 	Method       = "method"
 	Duplicate    = "duplicate"

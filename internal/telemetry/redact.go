@@ -64,7 +64,8 @@ func spellings(text string) []string {
 	raw := []byte(text)
 	return []string{
 		text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], string(inJSON[1 : len(inJSON)-1]),
-		url.QueryEscape(text), url.PathEscape(text), url.User(text).String(),
+		url.QueryEscape(text), url.PathEscape(text), (&url.URL{Path: text}).EscapedPath(), (&url.URL{Fragment: text}).EscapedFragment(),
+		url.User(text).String(),
 		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), // padding tells nothing
 	}
 }

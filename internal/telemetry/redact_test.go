@@ -105,7 +105,7 @@ func traces(secret string) []string {
 	quoted := strconv.Quote(secret)
 	return []string{
 		secret, string(inJSON[1 : len(inJSON)-1]), quoted[1 : len(quoted)-1],
-		url.QueryEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret)),
+		url.QueryEscape(secret), (&url.URL{Path: secret}).EscapedPath(), base64.StdEncoding.EncodeToString([]byte(secret)),
 	}
 }
 

@@ -62,7 +62,7 @@ func (p *Proxy) Delay(d time.Duration) {
 	p.delay = d
 }
 
-// Blackhole, with on, stops all traffic while connections stay open, as a broken link does; without, what was held up
+// Blackhole stops all traffic, with on, while connections stay open, as a broken link does; without, what was held up
 // goes through.
 func (p *Proxy) Blackhole(on bool) {
 	p.mu.Lock()

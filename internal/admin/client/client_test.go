@@ -204,8 +204,13 @@ func TestNamesThatWouldLeadElsewhereAreNotSent(t *testing.T) {
 func TestNewRefusesWhatIsNoServerOrToken(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []client.Config{
-		{Server: "127.0.0.1:8080"}, {Server: "ftp://x"}, {Server: "http://"}, {Server: "http://user:secret@x"}, {Server: "http://x?a=b"},
-		{Token: "with space"}, {Token: "line\n"},
+		{Server: "127.0.0.1:8080"},
+		{Server: "ftp://x"},
+		{Server: "http://"},
+		{Server: "http://user:secret@x"},
+		{Server: "http://x?a=b"},
+		{Token: "with space"},
+		{Token: "line\n"},
 	} {
 		if _, err := client.New(cfg); err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "space in") {
 			t.Errorf("%+v gives %v", cfg, err)

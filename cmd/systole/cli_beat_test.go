@@ -1,0 +1,53 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// R4.5: a heartbeat by hand.
+func TestABeatIsSentAndItsAnswerPrinted(t *testing.T) {
+	t.Parallel()
+	dev := startDev(t, nil, "--flows", folder(t, map[string]string{"good.yaml": goodFlow}))
+	run(t, against(dev), "beat", "--note", "by hand").expect(t, exitFine, `"status":"accepted"`, `"group":"default"`)
+	run(t, against(dev), "beat", "--group", "reports", "--wait", "20s").expect(t, exitFine, `"status":"settled"`, `"group":"reports"`, `"flows_due":0`)
+	run(t, nil, "beat", "--gateway", dev.url+"/heartbeat/", "--wait", "20s").expect(t, exitFine, `"status":"settled"`)
+}
+
+func TestABeatRepeatedWithItsKeyIsADuplicate(t *testing.T) {
+	t.Parallel()
+	dev := startDev(t, nil)
+	run(t, against(dev), "beat", "--idempotency-key", "k1").expect(t, exitFine).without(t, `"duplicate":true`)
+	run(t, against(dev), "beat", "--idempotency-key", "k1").expect(t, exitFine, `"duplicate":true`)
+}
+
+func TestABeatThatIsWaitedForExitsWith1IfARunFailed(t *testing.T) {
+	t.Parallel()
+	dev := startDev(t, nil, "--flows", folder(t, map[string]string{"good.yaml": goodFlow, "broken.yaml": brokenFlow}))
+	sent := run(t, against(dev), "beat", "--wait", "30s").expect(t, exitFailed, "systole: failed runs: 1")
+	var settled struct {
+		Status    string
+		Due       int `json:"flows_due"`
+		Succeeded int
+		Failed    int
+	}
+	if err := json.Unmarshal([]byte(sent.out), &settled); err != nil || settled.Due != 2 || settled.Succeeded != 1 || settled.Failed != 1 {
+		t.Errorf("the answer is %+v, %v\n%s", settled, err, sent)
+	}
+	run(t, against(dev), "beat", "--wait", "30s").expect(t, exitFine, `"flows_due":0`)
+}
+
+func TestABeatThatHasNotSettledInTimeExitsWith1(t *testing.T) {
+	t.Parallel()
+	slow := "name: slow\nevery: 1h\nexec:\n  command: [\"sh\", \"-c\", \"sleep 60\"]\n"
+	dev := startDev(t, []string{"SYSTOLE_WORKER__DRAIN_TIMEOUT=0s", "SYSTOLE_EXECUTOR__EXEC__KILL_GRACE=1ms"},
+		"--flows", folder(t, map[string]string{"slow.yaml": slow}))
+	run(t, against(dev), "beat", "--wait", "300ms").expect(t, exitFailed, `"status":"draining"`, "has not settled within 300ms")
+}
+
+func TestARefusedBeatSaysWhyAndExitsWith1(t *testing.T) {
+	t.Parallel()
+	dev := startDev(t, nil)
+	run(t, against(dev), "beat", "--wait", "10h").expect(t, exitFailed, "the gateway answered 400 Bad Request", "wait: found")
+	run(t, nil, "beat", "--gateway", dev.url+"/elsewhere").expect(t, exitFailed, "404 Not Found")
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/systole-run/systole/internal/testenv"
+)
+
+// Every line that --help shows as an example does what it says, on a system like the one that it was written for.
+func TestEveryExampleOfTheHelpWorks(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	for _, cmd := range commands() {
+		for line := range strings.Lines(cmd.Example) {
+			t.Run(strings.TrimSpace(line), func(t *testing.T) {
+				run(t, site.environ, "flow", "apply", "-f", site.flows).expect(t, exitFine) // an example may have deleted them
+				site.execute(t, site.fill(strings.TrimSpace(line)))
+			})
+		}
+	}
+}
+
+// site is a system that the examples run against.
+type site struct {
+	environ []string
+	flows   string
+	fill    func(line string) string
+}
+
+func newSite(t *testing.T) site {
+	dev := startDev(t, nil)
+	s := site{environ: against(dev), flows: folder(t, map[string]string{
+		"orders.yaml": strings.Replace(goodFlow, "good", "orders-sync", 1), "flow.yaml": demandFlow,
+	})}
+	run(t, s.environ, "flow", "apply", "-f", s.flows).expect(t, exitFine)
+	run(t, s.environ, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
+	id := regexp.MustCompile(`orders-sync~\d+`).FindString(run(t, s.environ, "run", "list").expect(t, exitFine).out)
+
+	natsURL, prefix := testenv.NATSURL(t)
+	redisURL, _ := testenv.RedisURL(t)
+	settings := write(t, "systole.yaml", "nats: {url: '"+natsURL+"', prefix: "+prefix+"}\nredis: {url: '"+redisURL+"', prefix: "+prefix+"}\n"+
+		"gateway: {auth: {tokens: [{name: cron, value: "+firstToken+"}]}}\nconsole: {listen: '127.0.0.1:0'}\nmetrics: {listen: '127.0.0.1:0'}\n")
+	examples, err := filepath.Abs("../../examples/flows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.fill = strings.NewReplacer(
+		"https://systole.example", dev.url, "http://127.0.0.1:8081", dev.url, "http://127.0.0.1:9090", dev.url, "0.0.0.0:8080", "0.0.0.0:0",
+		"systole.yaml", settings, "examples/flows", examples, " flows/", " "+s.flows, "flow.yaml", filepath.Join(s.flows, "flow.yaml"),
+		"orders-sync~1795388654370168", id, "…", firstToken,
+	).Replace
+	return s
+}
+
+// execute does what a shell would.
+func (s site) execute(t *testing.T, line string) {
+	t.Helper()
+	in := ""
+	if input, command, piped := strings.Cut(line, " | "); piped {
+		content, err := os.ReadFile(strings.TrimPrefix(input, "cat "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, line = string(content), command
+	}
+	environ, args := words(s.environ, line)
+	switch {
+	case args[0] == "curl":
+		if status, body := ask(t, http.MethodGet, args[1], ""); status != http.StatusOK {
+			t.Errorf("answered %d %s", status, body)
+		}
+	case args[0] != "systole":
+		t.Errorf("the example calls %s", args[0])
+	case len(args) > 1 && (args[1] == "dev" || args[1] == "gateway" || args[1] == "worker" || args[1] == "console"):
+		s.serve(t, environ, args[1:])
+	default:
+		runWith(t, in, environ, args[1:]...).expect(t, exitFine)
+	}
+}
+
+// serve starts a role and ends it again.
+func (s site) serve(t *testing.T, environ []string, args []string) {
+	t.Helper()
+	if args[0] == "dev" {
+		args = append(args, "--gateway.listen", "127.0.0.1:0") // the port of the example may be taken
+	}
+	r := launch(t, environ, args...)
+	r.log.find(t, regexp.MustCompile(`msg=listening`))
+	r.stop()
+	if code := <-r.code; code != exitFine {
+		t.Errorf("exit status %d\n%s", code, r.log)
+	}
+}
+
+var wordPattern = regexp.MustCompile(`'[^']*'|\S+`)
+
+// words splits a line as a shell does, as far as the examples need that.
+func words(environ []string, line string) (withAssignments, args []string) {
+	withAssignments = append(withAssignments, environ...)
+	for _, word := range wordPattern.FindAllString(line, -1) {
+		if name, _, found := strings.Cut(word, "="); found && len(args) == 0 && strings.HasPrefix(name, "SYSTOLE_") {
+			withAssignments = append(withAssignments, word)
+			continue
+		}
+		args = append(args, strings.Trim(word, "'"))
+	}
+	return withAssignments, args
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A role that waits for Redis lives, or it would be restarted for nothing; it is not ready, and says what is missing.
+func TestARoleThatWaitsForRedisIsAliveAndNotReady(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"worker", "console"} {
+		_, redis, environ := servers(t)
+		redis.Kill()
+		waiting := launch(t, append(environ, "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), name)
+		health := waiting.log.find(t, regexp.MustCompile(`msg=listening component=metrics listen=(\S+)`))[1]
+		waiting.log.find(t, regexp.MustCompile("waiting for Redis"))
+		if status, body := ask(t, http.MethodGet, health+"/healthz", ""); status != http.StatusOK {
+			t.Errorf("%s: /healthz is answered %d %s", name, status, body)
+		}
+		if status, body := ask(t, http.MethodGet, health+"/readyz", ""); status != http.StatusServiceUnavailable || !strings.Contains(body, `"redis":"failed"`) {
+			t.Errorf("%s: /readyz is answered %d %s", name, status, body)
+		}
+		if err := redis.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(patience); ; {
+			status, body := ask(t, http.MethodGet, health+"/readyz", "")
+			if status == http.StatusOK {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: /readyz is still answered %d %s\n%s", name, status, body, waiting.log)
+			}
+		}
+		waiting.stop()
+		if code := <-waiting.code; code != exitFine {
+			t.Errorf("%s: exit status %d\n%s", name, code, waiting.log)
+		}
+	}
+}
+
+func TestARoleThatWaitsForRedisEndsWhenItIsToldTo(t *testing.T) {
+	t.Parallel()
+	_, redis, environ := servers(t)
+	redis.Kill()
+	waiting := launch(t, environ, "worker")
+	waiting.log.find(t, regexp.MustCompile("waiting for Redis"))
+	waiting.stop()
+	if code := <-waiting.code; code != exitFine {
+		t.Errorf("exit status %d\n%s", code, waiting.log)
+	}
+}

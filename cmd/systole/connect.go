@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/internal/telemetry"
+	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
+)
+
+// connectNATS connects in the background: where the server is away, the role waits for it and needs no restart.
+func (p *process) connectNATS() (*nats.Conn, error) {
+	options, err := natsOptions(p.cfg.NATS, "systole "+string(p.role))
+	if err != nil {
+		return nil, err
+	}
+	options = append(options,
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { p.log.Warn("NATS connection lost", logkey.Error, err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { p.log.Info("NATS connection is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.log.Warn("NATS", logkey.Error, err) }),
+	)
+	nc, err := nats.Connect(strings.Join(p.cfg.NATS.URL.Reveal(), ","), options...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	p.onClose(nc.Close)
+	return nc, nil
+}
+
+func natsOptions(cfg config.NATS, name string) ([]nats.Option, error) {
+	options := []nats.Option{nats.Name(name), nats.Timeout(3 * time.Second)}
+	if cfg.CredsFile != "" {
+		options = append(options, nats.UserCredentials(cfg.CredsFile))
+	}
+	if cfg.User != "" {
+		options = append(options, nats.UserInfo(cfg.User, cfg.Password.Reveal()))
+	}
+	tls, err := cfg.TLS.Client()
+	if err != nil {
+		return nil, fmt.Errorf("nats.tls: %w", err)
+	}
+	if tls != nil {
+		options = append(options, nats.Secure(tls))
+	}
+	return options, nil
+}
+
+func (p *process) streams() trigger.StreamConfig {
+	return trigger.StreamConfig{
+		Prefix: p.cfg.NATS.Prefix, BeatTTL: p.cfg.NATS.BeatTTL, Replicas: p.cfg.NATS.Replicas,
+		DuplicateWindow: p.cfg.NATS.DuplicateWindow,
+	}
+}
+
+// openStore makes the store. It connects to nothing yet: see awaitStore.
+func (p *process) openStore() (*store.Store, error) {
+	st, closeClient, err := newStore(p.cfg, "systole-"+string(p.role), telemetry.ScriptTimes(p.registry))
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(closeClient)
+	return st, nil
+}
+
+func newStore(cfg config.Config, name string, observe func(string, time.Duration, error)) (*store.Store, func(), error) {
+	tls, err := cfg.Redis.TLS.Client()
+	if err != nil {
+		return nil, nil, fmt.Errorf("redis.tls: %w", err)
+	}
+	client, err := store.Connect(store.ConnConfig{
+		URLs: cfg.Redis.URL.Reveal(), Master: cfg.Redis.Master, Username: cfg.Redis.Username,
+		Password: cfg.Redis.Password.Reveal(), TLS: tls, Name: name, PoolSize: cfg.Redis.PoolSize,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := store.New(client, store.Config{
+		Prefix: cfg.Redis.Prefix, Partitions: cfg.Redis.Partitions, RunsPerFlow: cfg.History.RunsPerFlow,
+		RunTTL: cfg.History.RunTTL, Beats: cfg.History.Beats, Observe: observe,
+	})
+	return st, func() { _ = client.Close() }, err
+}
+
+// awaitStore waits for a Redis that is away, and fails on one that is wrong. Health is served meanwhile: a process that
+// waits lives.
+func (p *process) awaitStore(ctx context.Context, st *store.Store) error {
+	for {
+		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+		warnings, err := st.Check(bounded)
+		cancel()
+		for _, warning := range warnings {
+			p.log.Warn("Redis: " + warning)
+		}
+		if !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
+		p.log.Warn("waiting for Redis", logkey.Error, err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// unlessEnded gives no error where the process was told to end: then giving up is what it should do.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func natsCheck(nc *nats.Conn) telemetry.Check {
+	return telemetry.Check{Name: "nats", Do: func(context.Context) error {
+		if !nc.IsConnected() {
+			return nats.ErrDisconnected
+		}
+		return nil
+	}}
+}
+
+func redisCheck(st *store.Store) telemetry.Check { return telemetry.Check{Name: "redis", Do: st.Ping} }
