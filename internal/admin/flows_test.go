@@ -38,7 +38,7 @@ func TestFlowsAreCreatedChangedReadAndDeleted(t *testing.T) {
 	}
 	s.want(t, 404, "GET", "/api/v1/flows/orders", "").problem(t)
 	s.want(t, 404, "DELETE", "/api/v1/flows/orders", "").problem(t)
-	for _, want := range []string{"flow created", "flow changed", "flow deleted", "credential=all"} {
+	for _, want := range []string{"flow created", "flow changed", "flow deleted", "principal=all"} {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, s.log)
 		}
