@@ -14,10 +14,11 @@ const module = "github.com/systole-run/systole/"
 var arrows = map[string][]string{
 	"store":               {"internal/strictjson"},
 	"store/storetest":     {"store", "internal/testenv"},
-	"trigger":             {"internal/logkey", "internal/strictjson"},
+	"trigger":             {"internal/logkey", "internal/metric", "internal/strictjson"},
 	"executor":            {"store", "executor", "internal/logkey"},
-	"worker":              {"store", "trigger", "executor", "internal/logkey"},
+	"worker":              {"store", "trigger", "executor", "internal/logkey", "internal/metric"},
 	"internal/logkey":     {},
+	"internal/metric":     {},
 	"internal/strictjson": {},
 	"internal/config":     {"internal/strictjson"},
 	"internal/telemetry":  {"internal/logkey"},

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/systole-run/systole/internal/metric"
 	"github.com/systole-run/systole/internal/testenv"
 )
 
@@ -484,7 +485,7 @@ func TestBeatsAreMeasuredByABoundedNumberOfGroups(t *testing.T) {
 	if n := testutil.CollectAndCount(metrics.received); n != maxGroupLabels+1 {
 		t.Errorf("%d labels", n)
 	}
-	if others := testutil.ToFloat64(metrics.received.WithLabelValues(otherGroups)); others != 50 {
+	if others := testutil.ToFloat64(metrics.received.WithLabelValues(metric.Other)); others != 50 {
 		t.Errorf("%v beats of other groups", others)
 	}
 	families, err := registry.Gather()

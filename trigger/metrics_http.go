@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/systole-run/systole/internal/metric"
 )
 
 // httpMetrics counts requests. Every label comes from a fixed set: neither paths nor methods of a client become one.
@@ -17,16 +19,16 @@ type httpMetrics struct {
 
 func newHTTPMetrics(r prometheus.Registerer) *httpMetrics {
 	return &httpMetrics{
-		requests: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		requests: metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "systole_http_requests_total",
 			Help: "Requests to the gateway, by route (heartbeat, run, other), method (GET, POST, other) and status code.",
 		}, []string{"route", "method", "code"})),
-		seconds: register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		seconds: metric.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "systole_http_request_seconds",
 			Help:    "Time to answer a request to the gateway, including the wait that it asked for.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}, []string{"route", "method"})),
-		waiting: register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+		waiting: metric.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "systole_http_waiting",
 			Help: "Requests that wait for their beat to settle.",
 		})),

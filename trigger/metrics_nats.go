@@ -1,34 +1,17 @@
 package trigger
 
 import (
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/systole-run/systole/internal/metric"
 )
 
 // maxGroupLabels bounds how many groups have a label of their own in metrics: group names come from outside.
 const maxGroupLabels = 100
-
-// otherGroups is the label of all groups beyond that.
-const otherGroups = "other"
-
-// register gives the collector to r, or the one of the same name that r has already: several roles may share a process.
-func register[C prometheus.Collector](r prometheus.Registerer, collector C) C {
-	if r == nil {
-		return collector
-	}
-	err := r.Register(collector)
-	var already prometheus.AlreadyRegisteredError
-	if errors.As(err, &already) {
-		if existing, ok := already.ExistingCollector.(C); ok {
-			return existing
-		}
-	}
-	return collector
-}
 
 type publishMetrics struct {
 	outcomes *prometheus.CounterVec
@@ -37,11 +20,11 @@ type publishMetrics struct {
 
 func newPublishMetrics(r prometheus.Registerer) *publishMetrics {
 	return &publishMetrics{
-		outcomes: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		outcomes: metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "systole_publishes_total",
 			Help: "Messages published to a stream, by outcome: stored, duplicate, unavailable.",
 		}, []string{"stream", "outcome"})),
-		seconds: register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		seconds: metric.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "systole_publish_seconds",
 			Help:    "Time until JetStream acknowledged a message, or the attempt was given up.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12),
@@ -70,19 +53,19 @@ type followMetrics struct {
 
 func newFollowMetrics(r prometheus.Registerer) *followMetrics {
 	return &followMetrics{
-		received: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		received: metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "systole_beats_received_total",
 			Help: "Heartbeats that this process has seen, by group.",
 		}, []string{"group"})),
-		covered: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		covered: metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "systole_beats_covered_total",
 			Help: "Heartbeats dropped in favour of a newer one of their group.",
 		})),
-		retries: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		retries: metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "systole_beat_retries_total",
 			Help: "Times that handling a heartbeat failed.",
 		})),
-		ages: register(r, newBeatAges()),
+		ages: metric.Register(r, newBeatAges()),
 	}
 }
 
@@ -111,7 +94,7 @@ func (a *beatAges) note(group string, at time.Time) (label string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, known := a.last[group]; !known && len(a.last) >= maxGroupLabels {
-		group = otherGroups
+		group = metric.Other
 	}
 	if at.After(a.last[group]) {
 		a.last[group] = at
@@ -139,11 +122,11 @@ type badMetrics struct {
 
 func newBadMetrics(r prometheus.Registerer) *badMetrics {
 	return &badMetrics{
-		messages: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		messages: metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "systole_bad_messages_total",
 			Help: "Messages that could not be accepted, by subject (beat, run) and kind of fault.",
 		}, []string{"subject", "kind"})),
-		lost: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		lost: metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "systole_dead_letters_lost_total",
 			Help: "Bad messages that were counted but could not be kept.",
 		})),

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/systole-run/systole/internal/logkey"
+	"github.com/systole-run/systole/internal/metric"
 )
 
 // RunConsumerName is the durable consumer that all workers share. It takes the requests of all groups, whatever groups a
@@ -201,7 +202,7 @@ func (c *RunConsumer) consumer(ctx context.Context) (jetstream.Consumer, error) 
 
 // newRunOutcomes counts run requests by how their delivery ended.
 func newRunOutcomes(r prometheus.Registerer) *prometheus.CounterVec {
-	return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+	return metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "systole_run_requests_total",
 		Help: "Deliveries of run requests, by outcome: accepted, unconfirmed, dead, retried.",
 	}, []string{"outcome"}))

@@ -1,12 +1,11 @@
 package worker
 
 import (
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/systole-run/systole/internal/metric"
 	"github.com/systole-run/systole/store"
 )
 
@@ -25,22 +24,21 @@ type metrics struct {
 	runs       *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
 
-	flows, groups *labels
+	flows, groups *metric.Label
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
-	factory := promauto.With(registerer)
 	gauge := func(name, help string) prometheus.Gauge {
-		return factory.NewGauge(prometheus.GaugeOpts{Name: "systole_worker_" + name, Help: help})
+		return metric.Register(registerer, prometheus.NewGauge(prometheus.GaugeOpts{Name: "systole_worker_" + name, Help: help}))
 	}
 	counter := func(name, help string) prometheus.Counter {
-		return factory.NewCounter(prometheus.CounterOpts{Name: "systole_worker_" + name, Help: help})
+		return metric.Register(registerer, prometheus.NewCounter(prometheus.CounterOpts{Name: "systole_worker_" + name, Help: help}))
 	}
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return factory.NewCounterVec(prometheus.CounterOpts{Name: "systole_" + name, Help: help}, labels)
+		return metric.Register(registerer, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "systole_" + name, Help: help}, labels))
 	}
 	gauges := func(name, help string) *prometheus.GaugeVec {
-		return factory.NewGaugeVec(prometheus.GaugeOpts{Name: "systole_" + name, Help: help}, []string{"group"})
+		return metric.Register(registerer, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "systole_" + name, Help: help}, []string{"group"}))
 	}
 	return &metrics{
 		running:    gauge("running", "Occurrences that this worker holds."),
@@ -51,48 +49,28 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		due:        gauges("due", "Occurrences newly due as of the last heartbeat."),
 		lastBeat:   gauges("last_beat_timestamp_seconds", "When the last heartbeat was first seen, by Redis' clock."),
 		runs:       counters("runs_total", "Runs ended, by flow, status and reason.", "group", "flow", "status", "reason"),
-		durations: factory.NewHistogramVec(prometheus.HistogramOpts{
+		durations: metric.Register(registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "systole_run_duration_seconds", Help: "How long runs took, by flow and status.",
 			Buckets: []float64{.005, .05, .5, 1, 5, 15, 60, 300, 900, 3600},
-		}, []string{"group", "flow", "status"}),
-		flows: newLabels(), groups: newLabels(),
+		}, []string{"group", "flow", "status"})),
+		flows: metric.NewLabel(mostLabels), groups: metric.NewLabel(mostLabels),
 	}
 }
 
 func (m *metrics) beat(group string, asOf time.Time, due int) {
-	group = m.groups.bound(group)
+	group = m.groups.Of(group)
 	m.due.WithLabelValues(group).Set(float64(due))
 	m.lastBeat.WithLabelValues(group).Set(float64(asOf.UnixMilli()) / 1000)
 }
 
 func (m *metrics) claimed(group string, count int) {
-	group = m.groups.bound(group)
+	group = m.groups.Of(group)
 	m.claims.WithLabelValues(group).Inc()
 	m.taken.WithLabelValues(group).Add(float64(count))
 }
 
 func (m *metrics) ended(run store.Run) {
-	group, flow := m.groups.bound(run.Group), m.flows.bound(run.Flow)
+	group, flow := m.groups.Of(run.Group), m.flows.Of(run.Flow)
 	m.runs.WithLabelValues(group, flow, string(run.Status), run.Reason).Inc()
 	m.durations.WithLabelValues(group, flow, string(run.Status)).Observe(float64(run.DurationMS) / 1000)
-}
-
-// labels bounds the values of one label.
-type labels struct {
-	mu   sync.Mutex
-	seen map[string]bool
-}
-
-func newLabels() *labels { return &labels{seen: make(map[string]bool)} }
-
-func (l *labels) bound(value string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.seen[value] {
-		if len(l.seen) >= mostLabels {
-			return "other"
-		}
-		l.seen[value] = true
-	}
-	return value
 }
