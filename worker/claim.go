@@ -47,7 +47,9 @@ func (w *Worker) waitFor(ctx context.Context, signal <-chan struct{}, wait time.
 
 func (w *Worker) claimFrom(ctx, inner context.Context, p store.Partition, claimer *store.Claimer, limit int) {
 	asked := time.Now()
-	claimed, err := claimer.Claim(ctx, limit)
+	// Not ctx: a claim that is under way when the drain begins may have been carried out, and what it took has to be
+	// run or handed back, not left to expire.
+	claimed, err := claimer.Claim(inner, limit)
 	if err != nil {
 		w.lanes.retry(p, claimRetry)
 		if ctx.Err() == nil {
@@ -76,7 +78,7 @@ func (w *Worker) start(inner context.Context, claim store.Claim, asked time.Time
 		w.tell(trigger.EventRunRecovered, claim.Partition.Group, claim.RunID, recovered{Run: claim.Run(), LostRunID: claim.RecoveredID})
 	}
 	w.tell(trigger.EventRunStarted, claim.Partition.Group, claim.RunID, claim.Run())
-	go w.execute(run)
+	w.runs.Go(func() { w.execute(run) })
 }
 
 // recovered is the data of the event run.recovered.

@@ -36,6 +36,7 @@ type Worker struct {
 	completer *completer
 	abort     chan struct{}
 	abortOnce sync.Once
+	runs      sync.WaitGroup // goroutines of runs
 }
 
 // New makes a worker on a NATS connection, a store and an executor, all of which stay the caller's. It reaches neither
@@ -95,10 +96,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	listening.Go(func() error { w.claimLoop(listen, inner); return nil })
 	err := listening.Wait()
 
-	w.drain()
-	w.completer.flush()
+	drained := w.drain()
+	if drained {
+		w.completer.flush()
+	}
 	stopInner()
 	background.Wait()
+	if !drained {
+		return fmt.Errorf("worker %s: %d occurrences could be neither completed nor handed back; their leases expire", w.cfg.ID, w.active.count())
+	}
+	w.runs.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("worker %s: %w", w.cfg.ID, err)
 	}
@@ -108,27 +115,55 @@ func (w *Worker) Run(ctx context.Context) error {
 // Abort makes a drain that goes on, or the next one, end at once: runs are cancelled without grace and handed back.
 func (w *Worker) Abort() { w.abortOnce.Do(func() { close(w.abort) }) }
 
-// drain waits for the runs, and cancels what is left of them after DrainTimeout or Abort.
-func (w *Worker) drain() {
+// abortTimeout bounds how long a worker that ends at once tries to hand back what it holds.
+const abortTimeout = 10 * time.Second
+
+// drain waits for the runs, and cancels what is left of them after DrainTimeout or Abort. It gives false where their
+// ends cannot be written since Redis is away: that is given up after a lease's time, or soon after Abort.
+func (w *Worker) drain() bool {
 	count := w.active.count()
 	if count == 0 {
-		return
+		return true
 	}
 	w.log.Info("draining", logkey.Count, count)
-	grace := time.NewTimer(w.cfg.DrainTimeout)
-	defer grace.Stop()
 	ended := w.active.ended()
-	select {
-	case <-ended:
-		return
-	case <-grace.C:
+	switch w.await(ended, w.cfg.DrainTimeout) {
+	case drainEnded:
+		return true
+	case drainTimeout:
 		w.active.cancelAll(executor.ErrDraining)
-	case <-w.abort:
+		switch w.await(ended, w.cfg.Lease) {
+		case drainEnded:
+			return true
+		case drainTimeout:
+			return false
+		}
 	}
+	w.active.cancelAll(executor.ErrAborted)
 	select {
 	case <-ended:
+		return true
+	case <-time.After(abortTimeout):
+		return false
+	}
+}
+
+// What ends a wait of the drain.
+const (
+	drainEnded = iota
+	drainTimeout
+	drainAborted
+)
+
+func (w *Worker) await(ended <-chan struct{}, atMost time.Duration) int {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return drainEnded
+	case <-timer.C:
+		return drainTimeout
 	case <-w.abort:
-		w.active.cancelAll(executor.ErrAborted)
-		<-ended
+		return drainAborted
 	}
 }

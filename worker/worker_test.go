@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 	"github.com/systole-run/systole/worker"
@@ -275,5 +278,29 @@ func TestARunIsCancelledWhenItsLeaseCannotBeRenewed(t *testing.T) {
 	}
 	if settled := h.waitSettled(beat); settled.Succeeded != 1 || settled.FlowsTriggered != 1 {
 		t.Errorf("settled as %+v", settled)
+	}
+}
+
+func TestAWorkerThatEndsAtOnceDoesNotWaitForARedisThatIsGone(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartRedis(t)
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	h := newHarness(t)
+	h.useRedis(client)
+	h.put("flow", 1)
+	started := make(chan struct{})
+	w := h.start(worker.Config{DrainTimeout: time.Hour}, func(ctx context.Context, _ executor.Task) executor.Result {
+		close(started)
+		<-ctx.Done()
+		return executor.Result{Err: context.Cause(ctx)}
+	})
+	h.send()
+	<-started
+	server.Kill()
+	w.stop()
+	w.Abort()
+	if err := w.wait(t); err == nil || !strings.Contains(err.Error(), "1 occurrences could be neither completed nor handed back") {
+		t.Errorf("the worker ended with %v", err)
 	}
 }
