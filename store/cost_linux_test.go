@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,6 +18,10 @@ const (
 	longestScript = 5 * time.Millisecond
 	batchSize     = 50
 )
+
+// strayCalls is the share of calls that may take longer. A script that is too slow is too slow call after call; one
+// call by itself is a neighbour that emptied the caches, or the kernel bringing in fresh pages.
+const strayCalls = 0.05
 
 // What is measured is processor time of Redis' command thread, call by call: time on the clock, which SLOWLOG has,
 // counts whatever else the machine does.
@@ -42,15 +47,14 @@ func TestNoScriptTakesLongWithManyFlowsDue(t *testing.T) {
 	if err := put.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	longest, total, calls := map[string]time.Duration{}, map[string]time.Duration{}, map[string]int{}
+	took := map[string][]time.Duration{}
 	measure := func(script string, call func() error) {
 		t.Helper()
 		before := server.CPUTime(t)
 		if err := call(); err != nil {
 			t.Fatalf("%s: %v", script, err)
 		}
-		took := server.CPUTime(t) - before
-		longest[script], total[script], calls[script] = max(longest[script], took), total[script]+took, calls[script]+1
+		took[script] = append(took[script], server.CPUTime(t)-before)
 	}
 	p := s.Partitions(store.DefaultGroup)[0]
 	measure("accept_beat", func() error {
@@ -71,10 +75,12 @@ func TestNoScriptTakesLongWithManyFlowsDue(t *testing.T) {
 		}
 		measure("complete", func() error { _, _, err := s.Complete(t.Context(), p, batch); return err })
 	}
-	for script, took := range longest {
-		t.Logf("%s: %s on average, at most %s", script, total[script]/time.Duration(calls[script]), took)
-		if took > longestScript {
-			t.Errorf("%s held Redis up for %s, allowed is %s", script, took, longestScript)
+	for script, calls := range took {
+		slices.Sort(calls)
+		usual := calls[int(float64(len(calls)-1)*(1-strayCalls))]
+		t.Logf("%s: %s at the median, %s at the 95th percentile, at most %s", script, calls[len(calls)/2], usual, calls[len(calls)-1])
+		if usual > longestScript {
+			t.Errorf("%s held Redis up for %s, allowed is %s", script, usual, longestScript)
 		}
 	}
 }

@@ -21,8 +21,8 @@ import (
 const manyFlows = 50_000
 
 // slowest is what no script call should take, and tolerated the share of calls that may take longer by the clock: what
-// SLOWLOG has counts waiting for a processor too. store's TestNoScriptTakesLongWithManyFlowsDue has no such tolerance,
-// since it counts processor time.
+// SLOWLOG has counts waiting for a processor too. store's TestNoScriptTakesLongWithManyFlowsDue has less tolerance, since
+// it counts processor time.
 const (
 	slowest   = 5 * time.Millisecond
 	tolerated = 0.25
