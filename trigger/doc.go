@@ -40,8 +40,10 @@
 // the request goes to another one, so the handler must be idempotent by the message id.
 //
 // Events are CloudEvents on systole.event.<group>.<kind>, for whoever listens; nothing of ours depends on them but
-// the answer to ?wait=, for which a SettledWatch subscribes before the beat is published. Hints on systole.wake.<group> tell
-// workers that there may be something to claim; a lost one costs time, never a run.
+// the answer to ?wait=, for which a SettledWatch subscribes before the beat is published. The stream SYSTOLE_EVENTS keeps
+// the last ones, within bounds of age, number and size; nobody waits for it, and a Follower looks now and then that it is
+// there. Hints on systole.wake.<group> tell workers that there may be something to claim, those on systole.cancel.<group>
+// that a run is to be cancelled; a lost one costs time, never a run.
 //
 // # Who may publish
 //

@@ -3,23 +3,11 @@ package trigger
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-)
-
-// Kinds of events.
-const (
-	EventBeatReceived = "beat.received"
-	EventBeatSettled  = "beat.settled"
-	EventRunStarted   = "run.started"
-	EventRunSucceeded = "run.succeeded"
-	EventRunFailed    = "run.failed"
-	EventRunCancelled = "run.cancelled"
-	EventRunRecovered = "run.recovered"
 )
 
 const (
@@ -28,12 +16,12 @@ const (
 	flushTimeout     = 5 * time.Second
 )
 
-// Event is something that happened, for whoever listens. It is CloudEvents 1.0 on the wire; nothing of ours depends on
-// its arrival.
+// Event is something that happened, for whoever listens, and for whoever reads the stream of events later. It is
+// CloudEvents 1.0 on the wire; nothing of ours depends on its arrival.
 type Event struct {
 	ID          string    // unique; a UUIDv7 if empty
 	Group       string    // whose event it is
-	Kind        string    // one of the kinds above
+	Kind        string    // one of EventKinds
 	Subject     string    // what it is about, such as a run or beat id; may be empty
 	Time        time.Time // when it happened; now if zero
 	Data        any       // encoded as JSON; nil for none
@@ -59,7 +47,8 @@ func NewEvents(nc *nats.Conn, prefix string) (*Events, error) {
 	return &Events{nc: nc, subjects: subjects}, nil
 }
 
-// Publish sends an event to whoever listens, without waiting for anyone to have it.
+// Publish sends an event to whoever listens, without waiting for anyone to have it. The stream of events keeps it, if
+// there is one at that moment; nobody confirms that.
 func (e *Events) Publish(event Event) error {
 	if err := event.validate(); err != nil {
 		return fmt.Errorf("publish event: %w", err)
@@ -81,20 +70,6 @@ func (e *Events) Publish(event Event) error {
 	}
 	return nil
 }
-
-// Wake tells workers that the group may have something to claim. It is a hint, and may be lost.
-func (e *Events) Wake(group string) error {
-	if !ValidName(group) {
-		return fmt.Errorf("wake workers: %w", InvalidError{{Field: "group", Found: quote(group), Allowed: nameAllowed}})
-	}
-	if err := e.nc.Publish(e.subjects.Wake(group), nil); err != nil {
-		return fmt.Errorf("wake workers: %w: %w", ErrUnavailable, err)
-	}
-	return nil
-}
-
-// kindPattern keeps a kind from widening its subject.
-var kindPattern = regexp.MustCompile(`^[a-z]{1,32}\.[a-z_]{1,32}$`)
 
 func (event Event) validate() error {
 	var invalid InvalidError

@@ -13,8 +13,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/systole-run/systole/internal/logkey"
 )
 
 // DefaultWatchdog is how often a follower looks for beats that it missed, where nothing else is configured.
@@ -22,11 +20,15 @@ const DefaultWatchdog = 30 * time.Second
 
 // FollowerConfig configures a Follower. The zero value follows all groups.
 type FollowerConfig struct {
-	Prefix     string                // of all subjects; DefaultPrefix
-	Groups     []string              // the groups to hand over; none means all
-	Watchdog   time.Duration         // between two looks for missed beats; DefaultWatchdog
-	Streams    StreamConfig          // how streams that are gone are made anew; its Prefix is Prefix
-	OnWake     func(group string)    // called for each Wake of a followed group; it must not block
+	Prefix   string             // of all subjects; DefaultPrefix
+	Groups   []string           // the groups to hand over; none means all
+	Watchdog time.Duration      // between two looks for missed beats; DefaultWatchdog
+	Streams  StreamConfig       // how streams that are gone are made anew; its Prefix is Prefix
+	OnWake   func(group string) // called for each Wake of a followed group; it must not block
+
+	// OnCancel is called for each Cancel of a followed group; it must not block. The run may be anyone's, or none.
+	OnCancel func(group, runID string)
+
 	Logger     *slog.Logger          // nil: no logs
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -55,6 +57,7 @@ type Follower struct {
 	seen     *identities
 	lanes    *lanes
 	morgue   *morgue
+	hints    *morgue // only counts and logs: a bad hint is nothing to keep
 	metrics  *followMetrics
 	logger   *slog.Logger
 
@@ -84,12 +87,14 @@ func NewFollower(nc *nats.Conn, cfg FollowerConfig, handle func(context.Context,
 		return nil, err
 	}
 	subjects, logger, metrics := Subjects{Prefix: cfg.Prefix}, orDiscard(cfg.Logger), newFollowMetrics(cfg.Registerer)
+	bad := newBadMetrics(cfg.Registerer)
 	return &Follower{
 		cfg: cfg, subjects: subjects, nc: nc, metrics: metrics, logger: logger,
 		register: &beatRegister{store: store, subjects: subjects},
 		seen:     newIdentities(),
 		lanes:    newLanes(handle, metrics, logger),
-		morgue:   newMorgue("beat", store, newBadMetrics(cfg.Registerer), logger),
+		morgue:   newMorgue("beat", store, bad, logger),
+		hints:    newMorgue("cancel", store, bad, logger),
 		look:     make(chan struct{}, 1),
 		started:  make(chan struct{}),
 	}, nil
@@ -113,8 +118,9 @@ func (f *Follower) Run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	defer f.current.Store(false)
 	for subject, receive := range map[string]func(*nats.Msg){
-		f.subjects.Tick(">"): func(msg *nats.Msg) { f.tick(running, msg) },
-		f.subjects.Wake("*"): f.wake,
+		f.subjects.Tick(">"):   func(msg *nats.Msg) { f.tick(running, msg) },
+		f.subjects.Wake("*"):   f.wake,
+		f.subjects.Cancel("*"): f.cancel,
 	} {
 		subscription, err := f.nc.SubscribeSync(subject)
 		if err != nil {
@@ -168,13 +174,6 @@ func (f *Follower) tick(ctx context.Context, msg *nats.Msg) {
 	f.morgue.put(bad)
 }
 
-func (f *Follower) wake(msg *nats.Msg) {
-	tokens := f.subjects.tokens("wake", msg.Subject)
-	if f.cfg.OnWake != nil && len(tokens) == 1 && ValidName(tokens[0]) && f.follows(tokens[0]) {
-		f.cfg.OnWake(tokens[0])
-	}
-}
-
 // offer hands over a stored message if it is a beat of a followed group and was not handed over before.
 func (f *Follower) offer(ctx context.Context, m stored, unreadable error) {
 	if !f.seen.add(m.seq, m.at) {
@@ -193,78 +192,4 @@ func (f *Follower) offer(ctx context.Context, m stored, unreadable error) {
 
 func (f *Follower) follows(group string) bool {
 	return len(f.cfg.Groups) == 0 || slices.Contains(f.cfg.Groups, group)
-}
-
-// watch reads the register at the start, when the connection is back, when messages were dropped, and now and then.
-// It starts nothing of its own: it finds beats that came in from outside and did not reach the subscription.
-func (f *Follower) watch(ctx context.Context, status <-chan nats.Status) error {
-	for attempt := 0; ; attempt++ {
-		wait := backoff(attempt)
-		err := f.catchUp(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			attempt, wait = -1, f.cfg.Watchdog
-		case f.nc.IsConnected() && !errors.Is(err, nats.ErrDisconnected):
-			f.logger.Warn("register of heartbeats cannot be read, trying again", logkey.Attempt, attempt+1, logkey.Error, err)
-		}
-		if err := f.untilLook(ctx, status, wait); err != nil {
-			return err
-		}
-	}
-}
-
-// catchUp hands over the beats that are in the register and were not seen.
-func (f *Follower) catchUp(ctx context.Context) error {
-	// The subscription has to stand before the register is read; a beat in between would reach neither.
-	flush, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	if !f.nc.IsConnected() {
-		return nats.ErrDisconnected
-	}
-	if err := f.nc.FlushWithContext(flush); err != nil {
-		return fmt.Errorf("flush subscriptions: %w", err)
-	}
-	if err := f.register.unread(ctx, func(m stored, err error) { f.offer(ctx, m, err) }); err != nil {
-		return err
-	}
-	f.current.Store(true)
-	f.once.Do(func() { close(f.started) })
-	return nil
-}
-
-func (f *Follower) untilLook(ctx context.Context, status <-chan nats.Status, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-f.look:
-	case now, ok := <-status:
-		if !ok || now == nats.CLOSED {
-			return fmt.Errorf("follow heartbeats: %w", nats.ErrConnectionClosed)
-		}
-		f.current.Store(false) // what came in while the connection was gone is not read yet
-	}
-	return nil
-}
-
-func (f *Follower) askForLook() {
-	select {
-	case f.look <- struct{}{}:
-	default:
-	}
-}
-
-// forget takes a bad message out of the register, once it is kept among the dead.
-func (f *Follower) forget(ctx context.Context, bad letter) {
-	if bad.seq == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, DefaultAckTimeout)
-	defer cancel()
-	if err := f.register.drop(ctx, bad.stored); err != nil {
-		f.logger.Debug("bad message not removed from the register", logkey.Seq, bad.seq, logkey.Error, err)
-	}
 }

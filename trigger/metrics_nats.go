@@ -124,7 +124,7 @@ func newBadMetrics(r prometheus.Registerer) *badMetrics {
 	return &badMetrics{
 		messages: metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "systole_bad_messages_total",
-			Help: "Messages that could not be accepted, by subject (beat, run) and kind of fault.",
+			Help: "Messages that could not be accepted, by subject (beat, run, cancel) and kind of fault.",
 		}, []string{"subject", "kind"})),
 		lost: metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "systole_dead_letters_lost_total",

@@ -44,6 +44,9 @@ func (s Subjects) runs() string { return s.join("run", ">") }
 // Event is where an event of one kind, such as EventBeatSettled, is published.
 func (s Subjects) Event(group, kind string) string { return s.join("event", group, kind) }
 
+// events matches every Event.
+func (s Subjects) events() string { return s.join("event", ">") }
+
 // Dead is where bad messages are kept; kind is "beat" or "run".
 func (s Subjects) Dead(kind string) string { return s.join("dead", kind) }
 
@@ -58,6 +61,9 @@ func (s Subjects) BeatStream() string { return s.stream("BEATS") }
 
 // RunStream names the work queue of run-now requests.
 func (s Subjects) RunStream() string { return s.stream("RUNS") }
+
+// EventStream names the stream that keeps the last events for a while.
+func (s Subjects) EventStream() string { return s.stream("EVENTS") }
 
 // DeadStream names the stream of bad messages.
 func (s Subjects) DeadStream() string { return s.stream("DEAD") }
