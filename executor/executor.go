@@ -30,6 +30,8 @@ var (
 	ErrTimeout = errors.New("timeout of the flow passed")
 	// ErrLeaseLost: the lease could not be renewed in time; another worker may run the occurrence by now.
 	ErrLeaseLost = errors.New("lease lost")
+	// ErrCancelled: somebody asked for the run to be ended.
+	ErrCancelled = errors.New("cancelled")
 	// ErrDraining: the worker shuts down and hands the occurrence back. The flow gets the usual grace to end.
 	ErrDraining = errors.New("worker is draining")
 	// ErrAborted: the worker ends at once and hands the occurrence back. No grace is given.

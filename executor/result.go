@@ -54,6 +54,8 @@ func reasonOf(cause error) string {
 		return store.ReasonTimeout
 	case errors.Is(cause, ErrLeaseLost):
 		return store.ReasonLeaseLost
+	case errors.Is(cause, ErrCancelled):
+		return store.ReasonCancelled
 	case errors.Is(cause, ErrDraining), errors.Is(cause, ErrAborted):
 		return store.ReasonHandedBack
 	}

@@ -159,7 +159,7 @@ func (s *Store) settleAll(ctx context.Context, p Partition, reply any) ([]BeatVi
 }
 
 func decodeBeat(group, packed string) (BeatView, error) {
-	const fields = 10
+	const fields = 12
 	parts := strings.SplitN(packed, "|", fields)
 	if len(parts) != fields {
 		return BeatView{}, fmt.Errorf("decode beat: %d parts, want %d", len(parts), fields)
@@ -176,14 +176,24 @@ func decodeBeat(group, packed string) (BeatView, error) {
 		counts[i] = n
 	}
 	var notes beatNotes
-	if err := json.Unmarshal([]byte(parts[9]), &notes); err != nil {
+	if err := json.Unmarshal([]byte(parts[11]), &notes); err != nil {
 		return BeatView{}, fmt.Errorf("decode beat: %w", err)
 	}
 	return BeatView{
 		ID: unescapeID(parts[8]), Group: group, Source: notes.Source, Note: notes.Note,
 		AsOf: time.UnixMilli(counts[0]).UTC(), FlowsDue: int(counts[1]), FlowsTriggered: int(counts[2]),
 		Running: int(counts[3]), Succeeded: int(counts[4]), Failed: int(counts[5]), SettledAt: fromMS(counts[6]),
+		LatenessMS: optional(parts[9]), GapMS: optional(parts[10]),
 	}, nil
+}
+
+// optional reads a number that may be left out.
+func optional(text string) *int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &n
 }
 
 // Beats reads a page of a group's heartbeats, the newest first, after the cursor given. next is empty on the last page.

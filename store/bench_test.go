@@ -66,7 +66,7 @@ func BenchmarkClaimComplete(b *testing.B) {
 						over := runs >= b.N
 						counting.Unlock()
 						if len(claimed.Claims) > 0 {
-							if _, _, err := f.Complete(f.ctx, f.p, success(claimed.Claims...)); err != nil {
+							if _, err := f.Complete(f.ctx, f.p, success(claimed.Claims...)); err != nil {
 								b.Error(err)
 								return
 							}

@@ -80,8 +80,8 @@ func TestAFlowThatGetsItsScheduleDuringARunNowIsDueOnceThatEnds(t *testing.T) {
 	for name, end := range map[string]func(*fixture, store.Claim){
 		"completed": func(f *fixture, c store.Claim) { f.complete(c) },
 		"handed back": func(f *fixture, c store.Claim) {
-			if answers, _, err := f.Release(f.ctx, f.p, success(c)); err != nil || answers[0].Err != nil {
-				f.Fatal(answers, err)
+			if written, err := f.Release(f.ctx, f.p, success(c)); err != nil || written.Answers[0].Err != nil {
+				f.Fatal(written.Answers, err)
 			}
 			f.complete(f.claimOne("w"))
 		},

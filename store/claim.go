@@ -28,8 +28,13 @@ type Claim struct {
 	RecoveredID  string // id of the run that lost the occurrence, empty unless this attempt took it over
 
 	beatKey string
+	crashes int    // workers lost in a row by this occurrence
+	cancel  string // why it is to be ended at once, empty if it is not
 	state   flowState
 }
+
+// CrashBudget is how many workers in a row an occurrence may take down before it is given up and its flow paused.
+const CrashBudget = 3
 
 // RunNow reports whether the occurrence was asked for by a run-now, and not by a beat.
 func (c Claim) RunNow() bool { return c.Slot.IsZero() }
@@ -38,6 +43,10 @@ func (c Claim) RunNow() bool { return c.Slot.IsZero() }
 type Claimed struct {
 	Claims  []Claim
 	Settled []BeatView // beats that this claim found to have ended
+	// Missed are slots that were passed over, by flow.
+	Missed []Missed
+	// Ended are runs that were ended instead of being run on: cancelled, or given up after CrashBudget crashes.
+	Ended []Completed
 	// Broken says which occurrences were claimed but cannot be run, since what Redis holds of them cannot be read. Their
 	// leases expire.
 	Broken []error
@@ -45,6 +54,22 @@ type Claimed struct {
 	More bool
 	// NextExpiry is how long until the next lease of the partition expires; negative where none is held.
 	NextExpiry time.Duration
+}
+
+// Missed is what a claim found of a flow's slots that no heartbeat covered in time.
+type Missed struct {
+	Flow  string
+	Slots []SlotRange
+}
+
+// ForSlot is the slot that the run is for. A run that was started again by hand is apart from the schedule, and yet stands
+// for the slot of its occurrence. Zero where there is none.
+func (c Claim) ForSlot() time.Time {
+	if !c.Slot.IsZero() {
+		return c.Slot
+	}
+	_, slot, _ := strings.Cut(c.OccurrenceID, "@")
+	return msTime(slot)
 }
 
 // Claimer claims from one partition for one worker. It remembers a claim whose answer never came, so that the next one
@@ -79,13 +104,17 @@ func (c *Claimer) Claim(ctx context.Context, limit int) (Claimed, error) {
 		if repeated || earlier {
 			again = 1
 		}
-		return []any{escapeID(c.worker), nonce, c.lease.Milliseconds(), min(limit, maxBatch), again, c.partition.Group}
+		return []any{escapeID(c.worker), nonce, c.lease.Milliseconds(), min(limit, maxBatch), again, c.partition.Group, CrashBudget}
 	})
 	if err != nil {
 		return Claimed{}, err
 	}
 	c.pending = false
-	return c.decode(ctx, reply)
+	claimed, err := c.decode(ctx, reply)
+	if err != nil {
+		return claimed, err
+	}
+	return claimed, c.place(ctx, &claimed)
 }
 
 func (c *Claimer) decode(ctx context.Context, reply any) (Claimed, error) {
@@ -111,7 +140,7 @@ func (c *Claimer) decode(ctx context.Context, reply any) (Claimed, error) {
 }
 
 func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
-	fields, err := list(row, 7)
+	fields, err := list(row, 8)
 	if err != nil {
 		return Claim{}, err
 	}
@@ -119,7 +148,7 @@ func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
 	claim := Claim{
 		Partition: c.partition, RunID: held.run, Token: held.token, OccurrenceID: held.occurrence, Attempt: held.attempt,
 		Worker: c.worker, StartedAt: now, RecoveredID: text(fields[2]), beatKey: held.beat,
-		Slot: held.slot, AsOf: held.asOf, BeatID: unescapeID(text(fields[6])),
+		Slot: held.slot, AsOf: held.asOf, BeatID: unescapeID(text(fields[6])), crashes: held.crashes, cancel: text(fields[7]),
 	}
 	if err := json.Unmarshal([]byte(text(fields[3])), &claim.Flow); err != nil {
 		return Claim{}, fmt.Errorf("decode flow %s: %w", text(fields[0]), err)
@@ -138,7 +167,7 @@ func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
 type heldValue struct {
 	token, run, occurrence string
 	slot                   time.Time
-	attempt                int
+	attempt, crashes       int
 	beat                   string
 	asOf                   time.Time
 	worker                 string
@@ -146,13 +175,14 @@ type heldValue struct {
 
 func decodeHeld(packed string) heldValue {
 	parts := strings.Split(packed, "|")
-	for len(parts) < 9 {
+	for len(parts) < 10 {
 		parts = append(parts, "")
 	}
 	attempt, _ := strconv.Atoi(parts[4])
+	crashes, _ := strconv.Atoi(parts[5])
 	return heldValue{
 		token: parts[0], run: parts[1], occurrence: parts[2], slot: msTime(parts[3]), attempt: attempt,
-		beat: parts[5], asOf: msTime(parts[6]), worker: unescapeID(parts[7]),
+		crashes: crashes, beat: parts[6], asOf: msTime(parts[7]), worker: unescapeID(parts[8]),
 	}
 }
 

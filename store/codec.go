@@ -26,6 +26,7 @@ type runRecord struct {
 	Slot       int64           `json:"slot,omitempty"`
 	Beat       string          `json:"beat,omitempty"`
 	Recovered  bool            `json:"recovered,omitempty"`
+	Due        int64           `json:"due,omitempty"`
 	Params     json.RawMessage `json:"params,omitempty"`
 }
 
@@ -38,7 +39,7 @@ func decodeRun(group, id, packed string) (Run, error) {
 		ID: id, Flow: flowOf(id), Group: group, Status: r.Status, Reason: r.Reason, OccurrenceID: r.Occurrence,
 		Slot: fromMS(r.Slot), Attempt: r.Attempt, Token: r.Token, Worker: unescapeID(r.Worker), BeatID: unescapeID(r.Beat),
 		CreatedAt: fromMS(r.Created), StartedAt: fromMS(r.Start), EndedAt: fromMS(r.End),
-		Error: r.Error, Message: r.Message, Recovered: r.Recovered, Params: r.Params,
+		Error: r.Error, Message: r.Message, Recovered: r.Recovered, Params: r.Params, DueAt: fromMS(r.Due),
 	}
 	if r.Start != 0 && r.End != 0 {
 		run.DurationMS = r.End - r.Start
@@ -61,14 +62,43 @@ type flowState struct {
 	past     flowPast
 }
 
-// flowPast is what a flow remembers of its last ended attempt.
+// flowPast is what a flow remembers: its last ended attempt, what its open occurrence has behind it, and whether it is paused.
 type flowPast struct {
 	Cursor   string `json:"cursor,omitempty"`
 	Run      string `json:"run,omitempty"`
 	Status   Status `json:"status,omitempty"`
 	Slot     int64  `json:"slot,omitempty"`
 	End      int64  `json:"end,omitempty"`
-	Failures int    `json:"failures,omitempty"`
+	Failures int    `json:"failures,omitempty"` // occurrences that failed for good since the last success
+	Tries    int    `json:"tries,omitempty"`    // failed attempts at the slot's occurrence, crashes not counted
+	RetryAt  int64  `json:"retry_at,omitempty"` // when its next attempt is due
+
+	Ran     int64 `json:"ran,omitempty"` // slots by what became of them
+	Missed  int64 `json:"missed,omitempty"`
+	Skipped int64 `json:"skipped,omitempty"`
+
+	Paused       int64  `json:"paused,omitempty"` // since when, 0 if it is not; scripts look for this key
+	PausedReason string `json:"paused_reason,omitempty"`
+	PausedFrom   int64  `json:"paused_from,omitempty"` // the last pause, once it is over
+	Resumed      int64  `json:"resumed,omitempty"`
+}
+
+// count adds up what the ledger notes.
+func (p *flowPast) count(notes []slotNote) {
+	for _, note := range notes {
+		if note.outcome == SlotSkipped {
+			p.Skipped += int64(note.count)
+		} else {
+			p.Missed += int64(note.count)
+		}
+	}
+}
+
+// pause stops the flow's slots, if nothing has yet.
+func (p *flowPast) pause(at time.Time, reason string) {
+	if p.Paused == 0 {
+		p.Paused, p.PausedReason = at.UnixMilli(), reason
+	}
 }
 
 func decodeState(packed string) (flowState, error) {
@@ -93,6 +123,14 @@ func decodeState(packed string) (flowState, error) {
 		return flowState{}, fmt.Errorf("decode state: %w", err)
 	}
 	return state, nil
+}
+
+// dueAt is when the slot that the flow waits for comes due: later where it waits for another attempt.
+func (s flowState) dueAt(schedule Schedule) time.Time {
+	if s.attempts > 0 && s.past.RetryAt != 0 {
+		return time.UnixMilli(s.past.RetryAt).UTC()
+	}
+	return schedule.DueAt(s.slot)
 }
 
 // head is what put_flow compares, to notice that someone else wrote in between.

@@ -17,14 +17,20 @@ type Outcome struct {
 	Error   string // cut to 4 KiB
 	Message string // cut to 4 KiB
 	Cursor  *string
-	Log     []byte        // the tail of the output, already cut to what may be kept
-	Took    time.Duration // since Claim.StartedAt, by a clock that does not jump
+	Log     []byte // the tail of the output, already cut to what may be kept
+	// Permanent says that another attempt would fail the same way: a retry policy does not apply.
+	Permanent bool
+
+	missed bool          // the slot is not run at all
+	Took   time.Duration // since Claim.StartedAt, by a clock that does not jump
 }
 
 // Completion is a claim with its outcome, ready to be written.
 type Completion struct {
 	Claim   Claim
 	Outcome Outcome
+
+	seen time.Time // newest as-of time that the next slot takes into account; zero for the claim's own
 }
 
 // Completed is the answer for one Completion.
@@ -32,70 +38,99 @@ type Completed struct {
 	// Run is the record as written. Its end is the claim's start by Redis' clock plus the time the run took, so that
 	// repeating the call writes the very same record.
 	Run Run
+	// RetryAt is when the next attempt at the occurrence comes due, and RetryID its run where that is made already, as for
+	// a run-now. Zero where there is none.
+	RetryAt time.Time
+	RetryID string
+	// Dead says that the occurrence failed for good, and is among the dead letters.
+	Dead bool
+	// Paused is why this end paused the flow, empty if it did not.
+	Paused string
+	// Skipped are slots that this run held up, by what the ledger says of them.
+	Skipped []SlotRange
 	// Err is nil, or ErrStale: the lease was lost and nothing was written.
 	Err error
+}
+
+// Written is what came of writing the ends of a batch of runs.
+type Written struct {
+	Answers []Completed // in the order of the batch
+	Settled []BeatView  // beats that this call found to have ended
+	More    bool        // there may be something to claim: what waited for these runs, or what they left due
 }
 
 // Complete ends a batch of at most 100 runs of one partition in one round trip: it closes the records, writes each
 // flow's next slot and drops the leases. Answers come in the order of the batch. The error is one of the whole call,
 // which then may or may not have taken effect, and is safe to repeat: what was completed by it answers the same again.
-func (s *Store) Complete(ctx context.Context, p Partition, batch []Completion) (answers []Completed, settled []BeatView, err error) {
-	answers = make([]Completed, len(batch))
+func (s *Store) Complete(ctx context.Context, p Partition, batch []Completion) (written Written, err error) {
+	answers := make([]Completed, len(batch))
 	waiting := make([]int, len(batch)) // indexes into batch; shrinks to those whose flow was changed
 	for i := range batch {
 		waiting[i] = i
 	}
 	for len(waiting) > 0 {
-		again, beats, err := s.completeOnce(ctx, p, batch, waiting, answers)
+		again, beats, more, err := s.completeOnce(ctx, p, batch, waiting, answers)
 		if err != nil {
-			return nil, nil, err
+			return Written{}, err
 		}
-		settled = append(settled, beats...)
+		written.Settled = append(written.Settled, beats...)
+		written.More = more
 		waiting = again
 	}
-	return answers, settled, nil
+	written.Answers = answers
+	return written, nil
 }
 
-func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completion, waiting []int, answers []Completed) (again []int, settled []BeatView, err error) {
-	args := []any{s.cfg.RunTTL.Milliseconds(), s.cfg.RunsPerFlow}
+func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completion, waiting []int, answers []Completed) (again []int, settled []BeatView, more bool, err error) {
+	args := []any{s.cfg.RunTTL.Milliseconds(), s.cfg.RunsPerFlow, s.cfg.DeadLetters}
 	for _, i := range waiting {
-		packed, err := batch[i].pack()
+		after, err := batch[i].after()
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
+		}
+		answers[i] = batch[i].answer(after)
+		packed, err := batch[i].pack(after)
+		if err != nil {
+			return nil, nil, false, err
 		}
 		args = append(args, packed...)
 	}
 	reply, err := s.run(ctx, p, "complete", always(args...))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	items, err := list(reply, 2)
+	items, err := list(reply, 3)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	outcomes, err := list(items[0], len(waiting))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	for at, i := range waiting {
 		outcome, err := list(outcomes[at], 1)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
-		const stale, changed = 0, 3
-		answers[i].Run = batch[i].run()
+		const stale, changed, passedOver = 0, 3, 4
 		switch number(outcome[0]) {
 		case stale:
 			answers[i].Err = ErrStale
 		case changed:
 			if err := batch[i].rebase(outcome); err != nil {
-				return nil, nil, err
+				return nil, nil, false, err
 			}
+			again = append(again, i)
+		case passedOver:
+			if len(outcome) < 2 {
+				return nil, nil, false, fmt.Errorf("complete %s: unexpected reply of a script: %v", batch[i].Claim.RunID, outcome)
+			}
+			batch[i].seen = time.UnixMilli(number(outcome[1])).UTC()
 			again = append(again, i)
 		}
 	}
 	settled, err = s.settleAll(ctx, p, items[1])
-	return again, settled, err
+	return again, settled, number(items[2]) == 1, err
 }
 
 // rebase takes over the definition and state that the flow has now, so that the next slot is computed from those.
@@ -111,54 +146,6 @@ func (c *Completion) rebase(outcome []any) error {
 	state, err := decodeState(text(outcome[2]))
 	c.Claim.state = state
 	return err
-}
-
-// pack gives the arguments of one run as lua/complete.lua takes them.
-func (c Completion) pack() ([]any, error) {
-	state, score, err := c.after()
-	if err != nil {
-		return nil, err
-	}
-	tail, err := state.tail()
-	if err != nil {
-		return nil, fmt.Errorf("encode state of %s: %w", c.Claim.Flow.Name, err)
-	}
-	record, err := json.Marshal(c.record())
-	if err != nil {
-		return nil, fmt.Errorf("encode run %s: %w", c.Claim.RunID, err)
-	}
-	return []any{
-		c.Claim.Flow.Name, c.Claim.Token, state.rev, c.Claim.RunID, string(record), tail, msText(score),
-		string(c.Outcome.Status), c.Outcome.Log, c.Claim.beatKey,
-	}, nil
-}
-
-// after is the flow's state once the run has ended, and when its next slot comes due (zero for none).
-func (c Completion) after() (state flowState, score time.Time, err error) {
-	schedule, err := c.Claim.Flow.Schedule()
-	if err != nil {
-		return state, score, fmt.Errorf("flow %s: %w", c.Claim.Flow.Name, err)
-	}
-	state = c.Claim.state
-	state.past.Run, state.past.Status, state.past.End = c.Claim.RunID, c.Outcome.Status, c.end().UnixMilli()
-	if c.Outcome.Status == StatusSuccess {
-		state.past.Failures = 0
-		if c.Outcome.Cursor != nil {
-			state.past.Cursor = *c.Outcome.Cursor
-		}
-	} else {
-		state.past.Failures++
-	}
-	// A run-now stands beside the schedule: the slot that it waits for stays as it is.
-	if !c.Claim.RunNow() {
-		state.past.Slot = c.Claim.Slot.UnixMilli()
-		state.slot, _ = schedule.Next(c.Claim.Slot, c.Claim.AsOf)
-		state.attempts = 0
-	}
-	if !state.slot.IsZero() {
-		score = schedule.DueAfter(state.slot, c.Claim.AsOf)
-	}
-	return state, score, nil
 }
 
 func (c Completion) end() time.Time { return c.Claim.StartedAt.Add(c.Outcome.Took) }
@@ -192,8 +179,8 @@ func (c Claim) record(status Status) runRecord {
 		Status: status, Occurrence: c.OccurrenceID, Attempt: c.Attempt, Token: c.Token, Worker: escapeID(c.Worker),
 		Start: c.StartedAt.UnixMilli(), Beat: escapeID(c.BeatID), Recovered: c.RecoveredID != "", Params: c.Params,
 	}
-	if !c.Slot.IsZero() {
-		record.Slot = c.Slot.UnixMilli()
+	if slot := c.ForSlot(); !slot.IsZero() {
+		record.Slot = slot.UnixMilli()
 	}
 	return record
 }

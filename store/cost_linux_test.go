@@ -73,7 +73,7 @@ func TestNoScriptTakesLongWithManyFlowsDue(t *testing.T) {
 		for i, claim := range claimed.Claims {
 			batch[i] = store.Completion{Claim: claim, Outcome: store.Outcome{Status: store.StatusSuccess, Log: []byte("done")}}
 		}
-		measure("complete", func() error { _, _, err := s.Complete(t.Context(), p, batch); return err })
+		measure("complete", func() error { _, err := s.Complete(t.Context(), p, batch); return err })
 	}
 	for script, calls := range took {
 		slices.Sort(calls)

@@ -19,6 +19,10 @@ type RunNow struct {
 	Flow   string
 	ID     string          // id of the run, flow~suffix; empty to have one made. A known one is not run again.
 	Params json.RawMessage // a JSON object, or nil
+
+	occurrence string // that the run attempts once more; empty for one of its own
+	attempt    int
+	again      string // run whose dead letter this takes up
 }
 
 // runIDPattern is a run id: the flow's name, and a suffix that orders a flow's runs by time.
@@ -42,7 +46,11 @@ func (s *Store) Enqueue(ctx context.Context, ask RunNow) (runID string, err erro
 			return "", err
 		}
 	}
-	reply, err := s.run(ctx, p, "enqueue", always(ask.Flow, ask.ID, string(ask.Params), s.cfg.MaxQueued))
+	if ask.occurrence == "" {
+		ask.occurrence, ask.attempt = ask.ID, 1
+	}
+	reply, err := s.run(ctx, p, "enqueue",
+		always(ask.Flow, ask.ID, string(ask.Params), s.cfg.MaxQueued, ask.occurrence, ask.attempt, ask.again))
 	if err != nil {
 		return "", err
 	}

@@ -120,8 +120,8 @@ func TestARunNowThatIsHandedBackAfterItWasLostKeepsItsAttempts(t *testing.T) {
 	if taken.Attempt != 2 || taken.OccurrenceID != id || taken.RecoveredID != id || taken.RunID == id {
 		t.Fatalf("taken over: %+v", taken)
 	}
-	if answers, _, err := f.Release(f.ctx, f.p, success(taken)); err != nil || answers[0].Err != nil {
-		t.Fatal(answers, err)
+	if written, err := f.Release(f.ctx, f.p, success(taken)); err != nil || written.Answers[0].Err != nil {
+		t.Fatal(written.Answers, err)
 	}
 	if run := f.run(taken.RunID); run.Status != store.StatusPending || run.OccurrenceID != id {
 		t.Errorf("handed back: %+v", run)

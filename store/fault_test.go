@@ -30,14 +30,14 @@ func everything(f *fixture) {
 	f.put(function("a", everyMinute))
 	f.beat()
 	c := f.claimOne("w")
-	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0] {
+	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
 		f.Fatal(held, err)
 	}
 	if err := f.Progress(f.ctx, f.p, []store.Output{{Claim: c, Log: []byte("x")}}); err != nil {
 		f.Fatal(err)
 	}
-	if answers, _, err := f.Release(f.ctx, f.p, success(c)); err != nil || answers[0].Err != nil {
-		f.Fatal(answers, err)
+	if written, err := f.Release(f.ctx, f.p, success(c)); err != nil || written.Answers[0].Err != nil {
+		f.Fatal(written.Answers, err)
 	}
 	f.complete(f.claimOne("w"))
 	f.runNow("a", "")
@@ -100,7 +100,7 @@ func TestACallWhoseAnswerIsLostIsRepeatedAndDoesNothingTwice(t *testing.T) {
 			f.beat()
 			c := f.claimOne("w")
 			f.cut()
-			if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0] {
+			if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
 				f.Errorf("renewed %v, %v", held, err)
 			}
 		},
@@ -124,8 +124,8 @@ func TestACallWhoseAnswerIsLostIsRepeatedAndDoesNothingTwice(t *testing.T) {
 			f.beat()
 			c := f.claimOne("w")
 			f.cut()
-			if answers, _, err := f.Release(f.ctx, f.p, success(c)); err != nil || answers[0].Err != nil {
-				f.Errorf("released %+v, %v", answers, err)
+			if written, err := f.Release(f.ctx, f.p, success(c)); err != nil || written.Answers[0].Err != nil {
+				f.Errorf("released %+v, %v", written.Answers, err)
 			}
 			if settled := f.complete(f.claimOne("w")); len(settled) != 1 || settled[0].FlowsTriggered != 1 {
 				f.Errorf("settled %+v", settled)
@@ -281,7 +281,7 @@ func TestACallGivesUpWhenItsContextDoesAndSaysThatRedisIsUnavailable(t *testing.
 	proxy.Blackhole(true)
 	ctx, cancel := context.WithTimeout(f.ctx, 100*time.Millisecond)
 	defer cancel()
-	if _, _, err := f.Complete(ctx, f.p, success(c)); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := f.Complete(ctx, f.p, success(c)); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("out of a black hole: %v", err)
 	}
 	if _, err := f.Flow(ctx, "default", "a"); !errors.Is(err, store.ErrUnavailable) {
@@ -344,7 +344,7 @@ func TestTokensAreNotGivenTwiceAfterRedisLostItsLastWrites(t *testing.T) {
 	if c.Token <= lostClaim.Token {
 		t.Errorf("token %s after %s", c.Token, lostClaim.Token)
 	}
-	if answers, _, err := f.Complete(f.ctx, f.p, success(lostClaim)); err != nil || !errors.Is(answers[0].Err, store.ErrStale) {
-		t.Errorf("completed with a token of before: %+v, %v", answers, err)
+	if written, err := f.Complete(f.ctx, f.p, success(lostClaim)); err != nil || !errors.Is(written.Answers[0].Err, store.ErrStale) {
+		t.Errorf("completed with a token of before: %+v, %v", written.Answers, err)
 	}
 }

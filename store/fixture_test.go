@@ -125,7 +125,8 @@ func success(claims ...store.Claim) []store.Completion {
 // complete completes claims, all of which must be accepted.
 func (f *fixture) complete(claims ...store.Claim) []store.BeatView {
 	f.Helper()
-	answers, settled, err := f.Complete(f.ctx, claims[0].Partition, success(claims...))
+	written, err := f.Complete(f.ctx, claims[0].Partition, success(claims...))
+	answers, settled := written.Answers, written.Settled
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -40,7 +40,7 @@ type DataFlow struct {
 	Timezone      string          `json:"timezone,omitempty"`
 	Timeout       Duration        `json:"timeout,omitempty"`
 	Overlap       Overlap         `json:"overlap,omitempty" jsonschema:"enum=forbid,default=forbid"`
-	Catchup       Catchup         `json:"catchup,omitempty" jsonschema:"enum=latest,default=latest"`
+	Catchup       Catchup         `json:"catchup,omitempty" jsonschema:"enum=latest,enum=all,enum=none,default=latest"`
 	CatchupLimit  int             `json:"catchup_limit,omitempty"`
 	StartDeadline Duration        `json:"start_deadline,omitempty"`
 	Retry         *Retry          `json:"retry,omitempty"`
@@ -118,6 +118,10 @@ func (f DataFlow) WithDefaults() DataFlow {
 	if f.Catchup == "" {
 		f.Catchup = CatchupLatest
 	}
+	if f.Retry != nil {
+		retry := f.Retry.withDefaults()
+		f.Retry = &retry
+	}
 	if f.Cron != "" && f.Timezone == "" {
 		f.Timezone = "UTC"
 	}
@@ -191,26 +195,38 @@ func (f DataFlow) validateSchedule(invalid *InvalidError) {
 	}
 }
 
-// validatePolicies refuses what is part of the model but not carried out by this version.
+// Bounds of policies.
+const (
+	maxCatchupLimit = 1000
+	maxPauseAfter   = 1000
+)
+
+// validatePolicies also refuses what is part of the model but not carried out by this version.
 func (f DataFlow) validatePolicies(invalid *InvalidError) {
 	const later = "; this version carries out nothing else"
 	if f.Overlap != OverlapForbid {
 		invalid.add("overlap", string(f.Overlap), "forbid"+later)
 	}
-	if f.Catchup != CatchupLatest {
-		invalid.add("catchup", string(f.Catchup), "latest"+later)
+	if !slices.Contains([]Catchup{CatchupLatest, CatchupAll, CatchupNone}, f.Catchup) {
+		invalid.add("catchup", string(f.Catchup), "latest (one run for all missed slots), all (each, up to catchup_limit) or none")
+	}
+	if f.CatchupLimit != 0 && (f.Catchup != CatchupAll || f.CatchupLimit < 1 || f.CatchupLimit > maxCatchupLimit) {
+		invalid.add("catchup_limit", fmt.Sprint(f.CatchupLimit), fmt.Sprintf("1 to %d, beside catchup: all", maxCatchupLimit))
+	}
+	if f.StartDeadline < 0 || time.Duration(f.StartDeadline) > MaxEvery || f.StartDeadline%Duration(time.Millisecond) != 0 {
+		invalid.add("start_deadline", f.StartDeadline.String(), "a duration above 0 and up to 8784h in whole milliseconds, such as 10m")
+	}
+	if f.PauseAfter < 0 || f.PauseAfter > maxPauseAfter {
+		invalid.add("pause_after", fmt.Sprint(f.PauseAfter), fmt.Sprintf("0 (never) to %d failed occurrences in a row", maxPauseAfter))
 	}
 	absent := func(field string, set bool, found any) {
 		if set {
 			invalid.add(field, fmt.Sprint(found), "leaving it out"+later)
 		}
 	}
-	absent("catchup_limit", f.CatchupLimit != 0, f.CatchupLimit)
-	absent("start_deadline", f.StartDeadline != 0, f.StartDeadline)
-	absent("pause_after", f.PauseAfter != 0, f.PauseAfter)
 	absent("params", len(f.Params) > 0, string(f.Params))
 	if f.Retry != nil {
-		absent("retry", *f.Retry != Retry{Attempts: 1}, fmt.Sprintf("%+v", *f.Retry))
+		f.Retry.validate(invalid)
 	}
 	if f.Concurrency != nil {
 		absent("concurrency", true, fmt.Sprintf("%+v", *f.Concurrency))

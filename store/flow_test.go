@@ -67,6 +67,13 @@ func TestValidateRefuses(t *testing.T) {
 	env := func(name, value string) func(*store.DataFlow) {
 		return exec(func(s *store.ExecSpec) { s.Env = map[string]string{name: value} })
 	}
+	retry := func(change func(*store.Retry)) func(*store.DataFlow) {
+		return func(f *store.DataFlow) {
+			f.Retry = &store.Retry{Attempts: 3}
+			*f = f.WithDefaults()
+			change(f.Retry)
+		}
+	}
 	for _, test := range []struct {
 		name   string
 		change func(*store.DataFlow)
@@ -93,13 +100,15 @@ func TestValidateRefuses(t *testing.T) {
 		{"a timeout over a week", func(f *store.DataFlow) { f.Timeout = store.Duration(169 * time.Hour) }, "timeout", "168h"},
 		{"overlap allow", func(f *store.DataFlow) { f.Overlap = store.OverlapAllow }, "overlap", "this version"},
 		{"overlap replace", func(f *store.DataFlow) { f.Overlap = store.OverlapReplace }, "overlap", "this version"},
-		{"catchup all", func(f *store.DataFlow) { f.Catchup = store.CatchupAll }, "catchup", "this version"},
-		{"catchup none", func(f *store.DataFlow) { f.Catchup = store.CatchupNone }, "catchup", "this version"},
-		{"catchup_limit", func(f *store.DataFlow) { f.CatchupLimit = 3 }, "catchup_limit", "this version"},
-		{"start_deadline", func(f *store.DataFlow) { f.StartDeadline = store.Duration(time.Minute) }, "start_deadline", "this version"},
-		{"pause_after", func(f *store.DataFlow) { f.PauseAfter = 5 }, "pause_after", "this version"},
+		{"an odd catchup", func(f *store.DataFlow) { f.Catchup = "some" }, "catchup", "latest"},
+		{"catchup_limit", func(f *store.DataFlow) { f.CatchupLimit = 3 }, "catchup_limit", "beside catchup: all"},
+		{"a negative start_deadline", func(f *store.DataFlow) { f.StartDeadline = store.Duration(-time.Minute) }, "start_deadline", "above 0"},
+		{"a negative pause_after", func(f *store.DataFlow) { f.PauseAfter = -1 }, "pause_after", "0 (never)"},
 		{"params", func(f *store.DataFlow) { f.Params = json.RawMessage(`{}`) }, "params", "this version"},
-		{"retry", func(f *store.DataFlow) { f.Retry = &store.Retry{Attempts: 3} }, "retry", "this version"},
+		{"too many attempts", retry(func(r *store.Retry) { r.Attempts = 1000 }), "retry.attempts", "1 to 100"},
+		{"a wait that shrinks", retry(func(r *store.Retry) { r.Factor = 0.5 }), "retry.factor", "1 to 100"},
+		{"a longest wait below the first", retry(func(r *store.Retry) { r.Max = 1 }), "retry.max", "retry.initial"},
+		{"more than all of the wait as jitter", retry(func(r *store.Retry) { r.Jitter = 2 }), "retry.jitter", "0 to 1"},
 		{"concurrency", func(f *store.DataFlow) { f.Concurrency = &store.Concurrency{Key: "k", Max: 1} }, "concurrency", "this version"},
 		{"no kind", func(f *store.DataFlow) { f.Function = nil }, "", "exactly one of"},
 		{"two kinds", func(f *store.DataFlow) { f.Exec = &store.ExecSpec{Command: []string{"true"}} }, "function", "exactly one of"},
@@ -146,7 +155,7 @@ func TestValidateRefuses(t *testing.T) {
 func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	err := store.DataFlow{
-		Name: "A", Group: "B", Every: 1, Timeout: -1, Overlap: "x", Catchup: "y", PauseAfter: 1,
+		Name: "A", Group: "B", Every: 1, Timeout: -1, Overlap: "x", Catchup: "y", PauseAfter: -1,
 		Exec: &store.ExecSpec{Env: map[string]string{"1": "env:X"}}, HTTP: &store.HTTPSpec{},
 	}.Validate()
 	var invalid store.InvalidError

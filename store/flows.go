@@ -26,11 +26,12 @@ func pageSize(limit int) int {
 
 // storedFlow is what Redis holds of one flow.
 type storedFlow struct {
-	def   string
-	flow  DataFlow
-	state flowState
-	held  string // packed, empty unless a run holds the flow
-	score *float64
+	def    string
+	flow   DataFlow
+	state  flowState
+	held   string // packed, empty unless a run holds the flow
+	packed string // the state as Redis holds it
+	score  *float64
 }
 
 // Flow reads one flow, or fails with ErrNotFound.
@@ -120,7 +121,7 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 		if defs.Val()[i] == nil || states.Val()[i] == nil {
 			continue
 		}
-		flow := storedFlow{def: text(defs.Val()[i]), held: text(held.Val()[i])}
+		flow := storedFlow{def: text(defs.Val()[i]), held: text(held.Val()[i]), packed: text(states.Val()[i])}
 		if scores[i].Err() == nil {
 			score := scores[i].Val()
 			flow.score = &score
@@ -142,6 +143,8 @@ func (f storedFlow) view(now time.Time) FlowView {
 	view := FlowView{
 		DataFlow: f.flow, LastRunID: past.Run, LastStatus: past.Status, LastSlot: fromMS(past.Slot),
 		LastEndedAt: fromMS(past.End), Failures: past.Failures,
+		SlotsRan: past.Ran, SlotsMissed: past.Missed, SlotsSkipped: past.Skipped,
+		Paused: past.Paused != 0, PausedReason: past.PausedReason, PausedAt: fromMS(past.Paused),
 	}
 	if !f.state.slot.IsZero() {
 		slot := f.state.slot

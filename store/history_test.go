@@ -115,7 +115,7 @@ func TestAFilterByStatusFillsItsPages(t *testing.T) {
 		if n%10 == 0 {
 			out.Status, failed = store.StatusFailed, failed+1
 		}
-		if _, _, err := f.Complete(f.ctx, f.p, []store.Completion{{Claim: c, Outcome: out}}); err != nil {
+		if _, err := f.Complete(f.ctx, f.p, []store.Completion{{Claim: c, Outcome: out}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +164,7 @@ func TestHistoryIsBoundedByRunsPerFlow(t *testing.T) {
 		f.runNow("a", runID("a", n+1))
 		batch := success(f.claimOne("w"))
 		batch[0].Outcome.Log = []byte("x")
-		if _, _, err := f.Complete(f.ctx, f.p, batch); err != nil {
+		if _, err := f.Complete(f.ctx, f.p, batch); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,21 +8,37 @@ import (
 	"time"
 )
 
-// Renew extends the leases of claims of one partition. held tells, in the order of the claims, whether each is still
-// this worker's; one that is not was taken over or completed. More than 100 are sent in several calls.
-func (s *Store) Renew(ctx context.Context, p Partition, lease time.Duration, claims []Claim) (held []bool, err error) {
+// Renewal is what a renewal found of a lease.
+type Renewal int
+
+// The answers to a renewal.
+const (
+	RenewalLost   Renewal = iota // taken over by another attempt, or completed
+	RenewalHeld                  // extended
+	RenewalCancel                // extended, and the run is to be cancelled
+)
+
+// Renew extends the leases of claims of one partition, and tells in the order of the claims what became of each. More than
+// 100 are sent in several calls.
+func (s *Store) Renew(ctx context.Context, p Partition, lease time.Duration, claims []Claim) (renewed []Renewal, err error) {
 	for batch := range chunks(claims) {
 		args := []any{lease.Milliseconds()}
 		for _, claim := range batch {
 			args = append(args, claim.Flow.Name, claim.Token)
 		}
-		answers, err := s.answers(ctx, p, "renew", args, len(batch))
+		reply, err := s.run(ctx, p, "renew", always(args...))
 		if err != nil {
 			return nil, err
 		}
-		held = append(held, answers...)
+		answers, err := list(reply, len(batch))
+		if err != nil {
+			return nil, err
+		}
+		for _, answer := range answers {
+			renewed = append(renewed, Renewal(number(answer)))
+		}
 	}
-	return held, nil
+	return renewed, nil
 }
 
 // Output is what a running claim has written so far.
@@ -38,42 +54,27 @@ func (s *Store) Progress(ctx context.Context, p Partition, outputs []Output) err
 		for _, output := range batch {
 			args = append(args, output.Claim.Flow.Name, output.Claim.Token, output.Claim.RunID, output.Log)
 		}
-		if _, err := s.answers(ctx, p, "progress", args, len(batch)); err != nil {
+		if _, err := s.run(ctx, p, "progress", always(args...)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) answers(ctx context.Context, p Partition, script string, args []any, count int) ([]bool, error) {
-	reply, err := s.run(ctx, p, script, always(args...))
-	if err != nil {
-		return nil, err
-	}
-	items, err := list(reply, count)
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]bool, len(items))
-	for i, item := range items {
-		answers[i] = number(item) == 1
-	}
-	return answers, nil
-}
-
 // Release hands occurrences of one partition back that this worker will not finish. None of them spends an attempt: a
 // slot is due again under the same beat, a run-now waits again. Answers come in the order of the batch, with Err
 // ErrStale where the lease had been lost. Only the Log and Took of an Outcome are used.
-func (s *Store) Release(ctx context.Context, p Partition, batch []Completion) (answers []Completed, settled []BeatView, err error) {
+func (s *Store) Release(ctx context.Context, p Partition, batch []Completion) (written Written, err error) {
+	written.More = true
 	for part := range chunks(batch) {
 		done, beats, err := s.releaseOnce(ctx, p, part)
 		if err != nil {
-			return answers, settled, err
+			return written, err
 		}
-		answers = append(answers, done...)
-		settled = append(settled, beats...)
+		written.Answers = append(written.Answers, done...)
+		written.Settled = append(written.Settled, beats...)
 	}
-	return answers, settled, nil
+	return written, nil
 }
 
 func (s *Store) releaseOnce(ctx context.Context, p Partition, batch []Completion) (answers []Completed, settled []BeatView, err error) {
@@ -102,8 +103,12 @@ func (s *Store) releaseOnce(ctx context.Context, p Partition, batch []Completion
 			return nil, nil, err
 		}
 		var score time.Time
-		if !slot.IsZero() {
+		switch {
+		case slot.IsZero():
+		case !c.Claim.RunNow():
 			score = schedule.DueAt(slot)
+		case c.Claim.state.past.Paused == 0:
+			score = c.Claim.state.dueAt(schedule) // of the slot that waits beside the run-now
 		}
 		args = append(args, c.Claim.Flow.Name, c.Claim.Token, c.Claim.state.rev, c.Claim.RunID, string(packed), msText(score),
 			c.Outcome.Log, c.Claim.beatKey)

@@ -32,7 +32,8 @@ func TestAnExpiredLeaseIsTakenOverWithAHigherTokenAndTheSameOccurrence(t *testin
 	if run := f.run(second.RunID); !run.Recovered || run.Attempt != 2 {
 		t.Errorf("the second run is %+v", run)
 	}
-	answers, _, err := f.Complete(f.ctx, f.p, success(first))
+	written, err := f.Complete(f.ctx, f.p, success(first))
+	answers := written.Answers
 	if err != nil || !errors.Is(answers[0].Err, store.ErrStale) {
 		t.Errorf("the frozen worker completed: %+v, %v", answers, err)
 	}
@@ -50,7 +51,7 @@ func TestALeaseThatIsRenewedLasts(t *testing.T) {
 	c := f.claimOne("w")
 	for range 5 {
 		f.pass(lease / 2)
-		if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0] {
+		if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
 			t.Fatal(held, err)
 		}
 		if other := f.claim("other", 10); len(other.Claims) != 0 {
@@ -58,7 +59,7 @@ func TestALeaseThatIsRenewedLasts(t *testing.T) {
 		}
 	}
 	f.pass(lease)
-	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0] {
+	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
 		t.Fatalf("expired, and taken over by nobody: %v, %v", held, err)
 	}
 }
@@ -83,12 +84,13 @@ func TestMoreLeasesThanOneCallTakesAreRenewedAndReleased(t *testing.T) {
 	if err != nil || len(held) != flows {
 		t.Fatalf("renewed %d, %v", len(held), err)
 	}
-	answers, _, err := f.Release(f.ctx, f.p, success(claims...))
+	written, err := f.Release(f.ctx, f.p, success(claims...))
+	answers := written.Answers
 	if err != nil || len(answers) != flows {
 		t.Fatalf("released %d, %v", len(answers), err)
 	}
 	for i := range answers {
-		if !held[i] || answers[i].Err != nil {
+		if held[i] != store.RenewalHeld || answers[i].Err != nil {
 			t.Fatalf("%s: held %v, %v", claims[i].RunID, held[i], answers[i].Err)
 		}
 	}
@@ -100,7 +102,8 @@ func TestWhatIsHandedBackIsDueAgainUnderTheSameBeatAndSpendsNoAttempt(t *testing
 	f.put(function("a", everyMinute))
 	f.beat()
 	first := f.claimOne("drains")
-	answers, settled, err := f.Release(f.ctx, f.p, success(first))
+	written, err := f.Release(f.ctx, f.p, success(first))
+	answers, settled := written.Answers, written.Settled
 	if err != nil || answers[0].Err != nil || len(settled) != 0 {
 		t.Fatal(answers, settled, err)
 	}
@@ -140,7 +143,7 @@ func TestTheOutputOfARunCanBeReadWhileItGoesOn(t *testing.T) {
 	}
 	batch := success(c)
 	batch[0].Outcome.Log = []byte("all")
-	if _, _, err := f.Complete(f.ctx, f.p, batch); err != nil {
+	if _, err := f.Complete(f.ctx, f.p, batch); err != nil {
 		t.Fatal(err)
 	}
 	if log, err := f.RunLog(f.ctx, "default", c.RunID); err != nil || string(log) != "all" {
@@ -164,8 +167,8 @@ func TestACursorIsKeptOnlyOfARunThatSucceeds(t *testing.T) {
 		f.runNow("a", "")
 		c := f.claimOne("w")
 		out := store.Outcome{Status: step.status, Cursor: &step.cursor}
-		if answers, _, err := f.Complete(f.ctx, f.p, []store.Completion{{Claim: c, Outcome: out}}); err != nil || answers[0].Err != nil {
-			t.Fatal(answers, err)
+		if written, err := f.Complete(f.ctx, f.p, []store.Completion{{Claim: c, Outcome: out}}); err != nil || written.Answers[0].Err != nil {
+			t.Fatal(written.Answers, err)
 		}
 		f.runNow("a", "")
 		next := f.claimOne("w")

@@ -105,7 +105,7 @@ func (s *Store) placeFlow(ctx context.Context, p Partition, flow DataFlow, seen 
 		if seen.state.slot.IsZero() {
 			return slot, score, nil
 		}
-		return seen.state.slot, schedule.DueAt(seen.state.slot), nil
+		return seen.state.slot, seen.state.dueAt(schedule), nil
 	}
 	now, err := s.clock(ctx, p)
 	if err != nil {

@@ -31,6 +31,8 @@ const (
 	ReasonRefused    = "refused"     // it could not be started: unknown function, missing command, blocked address
 	ReasonLeaseLost  = "lease_lost"  // the lease expired: its worker died, froze or was cut off
 	ReasonHandedBack = "handed_back" // its worker shut down; the occurrence went back without spending an attempt
+	ReasonCancelled  = "cancelled"   // somebody asked for it
+	ReasonCrashes    = "crashes"     // its runs took their worker down too often; the flow is paused
 )
 
 // Run is one attempt at an occurrence of a flow. Times are UTC, by Redis' clock.
@@ -47,6 +49,7 @@ type Run struct {
 	Worker       string          `json:"worker,omitempty"`
 	BeatID       string          `json:"beat_id,omitempty"`
 	CreatedAt    *time.Time      `json:"created_at,omitempty"` // when a run-now was accepted
+	DueAt        *time.Time      `json:"due_at,omitempty"`     // when a retry that waits for a heartbeat comes due
 	StartedAt    *time.Time      `json:"started_at,omitempty"`
 	EndedAt      *time.Time      `json:"ended_at,omitempty"`
 	DurationMS   int64           `json:"duration_ms"`
@@ -54,4 +57,6 @@ type Run struct {
 	Message      string          `json:"message,omitempty"`
 	Recovered    bool            `json:"recovered,omitempty"` // took over an occurrence whose lease had expired
 	Params       json.RawMessage `json:"params,omitempty"`
+	// CancelRequested says that the run is to be cancelled and that its worker has not ended it yet.
+	CancelRequested bool `json:"cancel_requested,omitempty"`
 }

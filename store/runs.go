@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,20 +22,26 @@ func (s *Store) Run(ctx context.Context, group, id string) (Run, error) {
 	if len(runs) == 0 {
 		return Run{}, fmt.Errorf("run %s of group %s: %w", id, group, ErrNotFound)
 	}
-	return s.withParams(ctx, p, runs[0])
+	return s.withLive(ctx, p, runs[0])
 }
 
-// withParams adds the parameters of a run-now that has not ended: they are in its record only from then on.
-func (s *Store) withParams(ctx context.Context, p Partition, run Run) (Run, error) {
-	if run.Status.Final() || run.Slot != nil {
+// withLive adds what the record of a run that has not ended does not hold: its parameters, where it is a run-now, and
+// whether it is to be cancelled.
+func (s *Store) withLive(ctx context.Context, p Partition, run Run) (Run, error) {
+	if run.Status.Final() {
 		return run, nil
 	}
-	params, err := s.redis.HGet(ctx, s.key(p, "params"), run.OccurrenceID).Bytes()
-	if errors.Is(err, redis.Nil) {
-		return run, nil
+	pipe := s.redis.Pipeline()
+	params := pipe.HGet(ctx, s.key(p, "params"), run.OccurrenceID)
+	cancel := pipe.HExists(ctx, s.key(p, "cancels"), run.ID)
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return run, translate(err)
 	}
-	run.Params = params
-	return run, translate(err)
+	if given := params.Val(); given != "" {
+		run.Params = json.RawMessage(given)
+	}
+	run.CancelRequested = cancel.Val()
+	return run, nil
 }
 
 // RunLog reads the tail of a run's output, empty where it gave none, or fails with ErrNotFound.

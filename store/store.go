@@ -21,6 +21,7 @@ type Config struct {
 	RunTTL      time.Duration // how long an ended run is kept; default 7 days
 	Beats       int           // heartbeats kept per group; default 1,000
 	MaxQueued   int           // run-nows that may wait in a partition; default 10,000
+	DeadLetters int           // occurrences that failed for good, kept per partition for as long as runs are; default 1,000
 	// Observe, if set, is told how long each script call took, retries included, and its error.
 	Observe func(script string, took time.Duration, err error)
 }
@@ -38,6 +39,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"RunsPerFlow", &c.RunsPerFlow, 100},
 		{"Beats", &c.Beats, 1000},
 		{"MaxQueued", &c.MaxQueued, 10000},
+		{"DeadLetters", &c.DeadLetters, 1000},
 	} {
 		if *field.value < 0 {
 			return c, fmt.Errorf("store config: %s is %d, allowed is 1 or more", field.name, *field.value)

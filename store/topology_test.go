@@ -169,7 +169,8 @@ func TestTheStoreFollowsASentinelToTheNewMaster(t *testing.T) {
 	}
 	master.Kill()
 	eventually(t, "completed on the new master", func() error {
-		answers, _, err := f.Complete(f.ctx, f.p, success(c))
+		written, err := f.Complete(f.ctx, f.p, success(c))
+		answers := written.Answers
 		if err == nil {
 			err = answers[0].Err
 		}

@@ -16,17 +16,29 @@ type FlowView struct {
 	LastStatus  Status     `json:"last_status,omitempty"`
 	LastSlot    *time.Time `json:"last_slot,omitempty"`
 	LastEndedAt *time.Time `json:"last_ended_at,omitempty"`
-	// Failures counts the failed occurrences since the last success.
+	// Failures counts the occurrences that failed for good since the last success.
 	Failures int `json:"failures"`
+	// How many slots ran, were missed and were skipped since the flow was made.
+	SlotsRan     int64 `json:"slots_ran"`
+	SlotsMissed  int64 `json:"slots_missed"`
+	SlotsSkipped int64 `json:"slots_skipped"`
+	// A paused flow starts nothing by itself; a run-now still runs.
+	Paused       bool       `json:"paused"`
+	PausedReason string     `json:"paused_reason,omitempty"`
+	PausedAt     *time.Time `json:"paused_at,omitempty"`
 }
 
 // BeatView is one heartbeat and what came of it.
 type BeatView struct {
-	ID             string     `json:"id"`
-	Group          string     `json:"group"`
-	Source         string     `json:"source,omitempty"`
-	Note           string     `json:"note,omitempty"`
-	AsOf           time.Time  `json:"as_of"` // when Redis first saw it; what was due then is what it runs
+	ID     string    `json:"id"`
+	Group  string    `json:"group"`
+	Source string    `json:"source,omitempty"`
+	Note   string    `json:"note,omitempty"`
+	AsOf   time.Time `json:"as_of"` // when Redis first saw it; what was due then is what it runs
+	// LatenessMS is how long the oldest due slot had waited for a heartbeat, and GapMS how long it is since the heartbeat
+	// before; both are left out where there was none.
+	LatenessMS     *int64     `json:"lateness_ms,omitempty"`
+	GapMS          *int64     `json:"gap_ms,omitempty"`
 	FlowsDue       int        `json:"flows_due"`
 	FlowsTriggered int        `json:"flows_triggered"`
 	Running        int        `json:"running"`

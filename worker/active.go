@@ -70,6 +70,18 @@ func (a *active) count() int {
 	return len(a.runs)
 }
 
+// byRun is the run with this id, nil if it is not held.
+func (a *active) byRun(id string) *activeRun {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, run := range a.runs {
+		if run.claim.RunID == id {
+			return run
+		}
+	}
+	return nil
+}
+
 // byPartition lists what is held.
 func (a *active) byPartition() map[store.Partition][]*activeRun {
 	a.mu.Lock()

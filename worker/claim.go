@@ -61,6 +61,12 @@ func (w *Worker) claimFrom(ctx, inner context.Context, p store.Partition, claime
 	for _, broken := range claimed.Broken {
 		w.log.Error("occurrence cannot be read; put its flow again", logkey.Group, p.Group, logkey.Error, broken)
 	}
+	for _, missed := range claimed.Missed {
+		w.tellSlots(p.Group, missed.Flow, missed.Slots)
+	}
+	for _, ended := range claimed.Ended {
+		w.tellEnd(ended)
+	}
 	for _, claim := range claimed.Claims {
 		w.start(inner, claim, asked)
 	}

@@ -101,12 +101,15 @@ func (c *completer) writeKind(ctx context.Context, p store.Partition, released b
 		batch[i] = e.done
 	}
 	for {
-		answers, settled, err := call(ctx, p, batch)
+		written, err := call(ctx, p, batch)
 		if err == nil {
-			c.finish(endings, answers)
-			c.worker.tellSettled(settled)
-			if released {
-				c.worker.hint(p.Group)
+			c.finish(endings, written.Answers)
+			c.worker.tellSettled(written.Settled)
+			switch {
+			case released:
+				c.worker.hint(p.Group) // this worker takes nothing more
+			case written.More:
+				c.worker.lanes.wake(p)
 			}
 			return
 		}
@@ -131,9 +134,7 @@ func (c *completer) finish(endings []ending, answers []store.Completed) {
 			w.log.Error("run ended, but another attempt owns its occurrence; nothing was written", runKeys(e.run.claim)...)
 			continue
 		}
-		w.metrics.ended(answer.Run)
-		w.logEnd(answer.Run)
-		w.tell(endKinds[answer.Run.Status], answer.Run.Group, answer.Run.ID, answer.Run)
+		w.tellEnd(answer)
 	}
 }
 

@@ -29,7 +29,7 @@ func (w *Worker) execute(run *activeRun) {
 	defer span.End()
 
 	result := w.executor.Execute(ctx, executor.Task{
-		Flow: claim.Flow, RunID: claim.RunID, OccurrenceID: claim.OccurrenceID, Slot: claim.Slot, Attempt: claim.Attempt,
+		Flow: claim.Flow, RunID: claim.RunID, OccurrenceID: claim.OccurrenceID, Slot: claim.ForSlot(), Attempt: claim.Attempt,
 		Token: claim.Token, Worker: w.cfg.ID, Params: claim.Params, Cursor: claim.Cursor, Deadline: deadline,
 		TraceParent: traceParent(span), Log: run.log,
 	})
@@ -51,10 +51,14 @@ func (w *Worker) end(run *activeRun, result executor.Result, took time.Duration)
 		w.metrics.leasesLost.Inc()
 		w.log.Error("run cancelled: its lease could not be renewed in time", runKeys(run.claim)...)
 		w.drop(run)
+	case errors.Is(cause, executor.ErrCancelled):
+		done.Outcome.Status, done.Outcome.Reason, done.Outcome.Error = store.StatusCancelled, store.ReasonCancelled, result.Err.Error()
+		w.completer.complete(run, done)
 	case errors.Is(cause, executor.ErrDraining), errors.Is(cause, executor.ErrAborted):
 		w.completer.release(run, done)
 	default:
 		done.Outcome.Status, done.Outcome.Reason, done.Outcome.Error = store.StatusFailed, result.Reason, result.Err.Error()
+		done.Outcome.Permanent = result.Permanent
 		w.completer.complete(run, done)
 	}
 }

@@ -23,6 +23,7 @@ type metrics struct {
 	lastBeat   *prometheus.GaugeVec
 	runs       *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
+	notRun     *prometheus.CounterVec
 
 	flows, groups *metric.Label
 }
@@ -49,6 +50,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		due:        gauges("due", "Occurrences newly due as of the last heartbeat."),
 		lastBeat:   gauges("last_beat_timestamp_seconds", "When the last heartbeat was first seen, by Redis' clock."),
 		runs:       counters("runs_total", "Runs ended, by flow, status and reason.", "group", "flow", "status", "reason"),
+		notRun:     counters("slots_not_run_total", "Slots that did not run, by outcome (missed, skipped) and reason.", "group", "outcome", "reason"),
 		durations: metric.Register(registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "systole_run_duration_seconds", Help: "How long runs took, by flow and status.",
 			Buckets: []float64{.005, .05, .5, 1, 5, 15, 60, 300, 900, 3600},
@@ -67,6 +69,10 @@ func (m *metrics) claimed(group string, count int) {
 	group = m.groups.Of(group)
 	m.claims.WithLabelValues(group).Inc()
 	m.taken.WithLabelValues(group).Add(float64(count))
+}
+
+func (m *metrics) slots(group string, part store.SlotRange) {
+	m.notRun.WithLabelValues(m.groups.Of(group), part.Outcome, part.Reason).Add(float64(part.Count))
 }
 
 func (m *metrics) ended(run store.Run) {

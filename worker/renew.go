@@ -37,19 +37,31 @@ func (w *Worker) renew(ctx context.Context, p store.Partition, runs []*activeRun
 	// An answer that comes after the leases may have expired is of no use.
 	bounded, cancel := context.WithTimeout(ctx, w.cfg.Lease/3)
 	defer cancel()
-	held, err := w.store.Renew(bounded, p, w.cfg.Lease, claims)
+	renewed, err := w.store.Renew(bounded, p, w.cfg.Lease, claims)
 	if err != nil {
 		w.log.Warn("leases could not be renewed; it is tried again", logkey.Group, p.Group, logkey.Count, len(runs), logkey.Error, err)
 		return
 	}
 	for i, run := range runs {
-		if held[i] {
-			run.extend(asked.Add(w.cfg.Lease))
-		} else {
+		switch renewed[i] {
+		case store.RenewalLost:
 			run.cancel(executor.ErrLeaseLost)
+		case store.RenewalCancel:
+			run.cancel(executor.ErrCancelled)
+			run.extend(asked.Add(w.cfg.Lease)) // it may take a while to end
+		case store.RenewalHeld:
+			run.extend(asked.Add(w.cfg.Lease))
 		}
 	}
 	w.flushLogs(bounded, p, runs)
+}
+
+// Cancel looks at once whether a run is to be cancelled, if this worker holds it. It is a hint: the next renewal would find
+// out as well.
+func (w *Worker) Cancel(_, runID string) {
+	if run := w.active.byRun(runID); run != nil {
+		w.renew(run.ctx, run.claim.Partition, []*activeRun{run})
+	}
 }
 
 // flushLogs stores output that is new since the last time.

@@ -29,6 +29,69 @@ func (w *Worker) tellSettled(beats []store.BeatView) {
 	}
 }
 
+// tellEnd says what came of a run, and what follows from it.
+func (w *Worker) tellEnd(done store.Completed) {
+	run := done.Run
+	w.metrics.ended(run)
+	w.logEnd(run)
+	w.tell(endKinds[run.Status], run.Group, run.ID, run)
+	if !done.RetryAt.IsZero() {
+		w.log.Info("run will be retried", logkey.Group, run.Group, logkey.Flow, run.Flow, logkey.RunID, run.ID,
+			logkey.OccurrenceID, run.OccurrenceID, logkey.Attempt, run.Attempt+1, logkey.RetryAt, done.RetryAt)
+		w.tell(trigger.EventRunRetrying, run.Group, run.ID, retrying{
+			Flow: run.Flow, RunID: run.ID, OccurrenceID: run.OccurrenceID, Attempt: run.Attempt + 1, RetryAt: done.RetryAt, RetryID: done.RetryID,
+		})
+	}
+	if done.Dead {
+		w.tell(trigger.EventRunDead, run.Group, run.ID, run)
+	}
+	if done.Paused != "" {
+		w.log.Warn("flow paused", logkey.Group, run.Group, logkey.Flow, run.Flow, logkey.Reason, done.Paused)
+		w.tell(trigger.EventFlowPaused, run.Group, run.Flow, paused{Flow: run.Flow, Reason: done.Paused, RunID: run.ID})
+	}
+	w.tellSlots(run.Group, run.Flow, done.Skipped)
+}
+
+// retrying is the data of the event run.retrying.
+type retrying struct {
+	Flow         string    `json:"flow"`
+	RunID        string    `json:"run_id"`
+	OccurrenceID string    `json:"occurrence_id"`
+	Attempt      int       `json:"attempt"`  // that comes next
+	RetryAt      time.Time `json:"retry_at"` // from when on a heartbeat makes it due
+	RetryID      string    `json:"retry_run_id,omitempty"`
+}
+
+// paused is the data of the event flow.paused.
+type paused struct {
+	Flow   string `json:"flow"`
+	Reason string `json:"reason"`
+	RunID  string `json:"run_id,omitempty"`
+}
+
+// slots is the data of the events slots.missed and slots.skipped.
+type slots struct {
+	Flow  string            `json:"flow"`
+	Slots []store.SlotRange `json:"slots"`
+}
+
+// tellSlots says which slots of a flow did not run, and why.
+func (w *Worker) tellSlots(group, flow string, ranges []store.SlotRange) {
+	byOutcome := map[string][]store.SlotRange{}
+	for _, part := range ranges {
+		byOutcome[part.Outcome] = append(byOutcome[part.Outcome], part)
+		w.metrics.slots(group, part)
+		w.log.Info("slots did not run", logkey.Group, group, logkey.Flow, flow, logkey.Status, part.Outcome, logkey.Reason, part.Reason,
+			logkey.Count, part.Count, logkey.From, part.From, logkey.To, part.To)
+	}
+	if missed := byOutcome[store.SlotMissed]; len(missed) > 0 {
+		w.tell(trigger.EventSlotsMissed, group, flow, slots{Flow: flow, Slots: missed})
+	}
+	if skipped := byOutcome[store.SlotSkipped]; len(skipped) > 0 {
+		w.tell(trigger.EventSlotsSkipped, group, flow, slots{Flow: flow, Slots: skipped})
+	}
+}
+
 // hint tells all workers, this one included, that there is something to claim in a group again.
 func (w *Worker) hint(group string) {
 	if err := w.events.Wake(group); err != nil {

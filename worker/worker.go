@@ -57,7 +57,7 @@ func New(cfg Config, nc *nats.Conn, st *store.Store, flows executor.FlowExecutor
 	}
 	w.follower, err = trigger.NewFollower(nc, trigger.FollowerConfig{
 		Prefix: cfg.Streams.Prefix, Streams: cfg.Streams, Groups: cfg.Groups, Logger: cfg.Logger,
-		Registerer: cfg.Registerer, OnWake: w.Wake,
+		Registerer: cfg.Registerer, OnWake: w.Wake, OnCancel: w.Cancel,
 	}, w.HeartbeatEvent)
 	if err != nil {
 		return nil, fmt.Errorf("make follower: %w", err)

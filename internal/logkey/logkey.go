@@ -34,4 +34,7 @@ const (
 	Consumer     = "consumer"
 	Function     = "function"
 	File         = "file"
+	RetryAt      = "retry_at"
+	From         = "from"
+	To           = "to"
 )

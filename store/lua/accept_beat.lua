@@ -31,9 +31,14 @@ local now_us = clock()
 if stamp and stamp * 1000 > now_us then redis.call('HSET', meta, 'clock', int(stamp * 1000)) end
 local now = stamp or math.floor(now_us / 1000)
 local newest = redis.call('ZREVRANGE', draining, 0, 0, 'WITHSCORES')
+local before = redis.call('ZREVRANGE', beatlog, 0, 0, 'WITHSCORES')
+local oldest = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+-- How long the oldest due slot had to wait for a beat, and how long it is since the beat before, both in ms.
+local late = oldest[2] and int(math.max(now - tonumber(oldest[2]), 0)) or ''
+local gap = before[2] and int(math.max(now - tonumber(before[2]), 0)) or ''
 local after = newest[2] and '(' .. newest[2] or '-inf'
 local b = { as_of = int(now), due = due_count(after, now), triggered = 0, open = 0, succeeded = 0, failed = 0,
-  settled = '', by = worker, id = id, rest = rest }
+  settled = '', by = worker, id = id, late = late, gap = gap, rest = rest }
 if due_count('-inf', now) > 0 then
   redis.call('ZADD', draining, now, key)
 else

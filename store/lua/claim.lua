@@ -2,13 +2,14 @@
 --
 -- In this order, up to limit in all:
 --   1. Occurrences whose lease has expired: their worker died, froze or was cut off. The lost run is closed as failed,
---      the occurrence keeps its id, its beat and its slot, and the attempt counts.
+--      the occurrence keeps its id, its beat and its slot, and the attempt counts, apart from the flow's own failures, as a
+--      crash. Where the run was to be cancelled, or this was one crash too many, the caller gets the same run to end it.
 --   2. Run-nows from the queue. One whose flow is held waits in blocked; one whose flow is gone is closed.
 --   3. Flows due as of the oldest beat that still drains, then of the next. A beat as of which nothing is left stops
 --      draining, and is settled if nothing runs under it.
 --
 -- Reply: { now in ms, ms until the next lease expires or -1, 1 if there may be more else 0, claims, settled beats }.
--- A claim: { name, held value, recovered run id or '', definition, state, parameters or '', beat id or '' }.
+-- A claim: { name, held value, recovered run id or '', definition, state, parameters or '', beat id or '', why it is to be cancelled or '' }.
 -- Repeating a claim whose answer was lost (again = 1) returns what the first call took, by its nonce.
 -- Cost: O(limit * log flows); with again, one pass over what is held.
 
@@ -18,6 +19,7 @@ local lease    = tonumber(ARGV[3]) -- ms
 local limit    = tonumber(ARGV[4])
 local again    = ARGV[5] == '1'
 local group    = ARGV[6]
+local budget   = tonumber(ARGV[7]) -- crashes in a row at which an occurrence is given up
 
 local now_us = clock()
 local now = math.floor(now_us / 1000)
@@ -54,6 +56,13 @@ local function open(name, h, run, tail)
   lease_out(name, h)
 end
 
+-- take_over leases a lost run anew as it is: the caller only ends it.
+local function take_over(name, h)
+  token = token + 1
+  h.token, h.worker, h.nonce = int(token), worker, nonce
+  lease_out(name, h)
+end
+
 -- close ends a run that will not be executed, by rewriting the head of its record.
 local function close(run, was, head)
   local record = redis.call('HGET', runs, run)
@@ -70,20 +79,28 @@ local function take_expired()
   local defined = call_batch('HMGET', defs, expired)
   for i, name in ipairs(expired) do
     local h = values[i] and read_held(values[i])
-    if h then
+    local crashes = h and tonumber(h.crashes) + 1
+    local over = h and defined[i] and (crashes >= budget or redis.call('HEXISTS', cancels, h.run) == 1)
+    if h and not over then
       close(h.run, 'in_progress', '{"status":"failed","reason":"lease_lost","error":"lease of worker ' .. h.worker
         .. ' expired before the run was completed"')
     end
-    if h and defined[i] then
+    if over then
+      h.crashes = int(crashes)
+      take_over(name, h)
+    elseif h and defined[i] then
       lost[name] = h.run
-      h.attempt = int(tonumber(h.attempt) + 1)
+      h.attempt, h.crashes = int(tonumber(h.attempt) + 1), int(crashes)
       open(name, h)
     else
       redis.call('ZREM', leases, name)
       redis.call('HDEL', held, name)
       local beat = h and beat_of(h.beat)
       if beat then beat.open, beat.failed = beat.open - 1, beat.failed + 1 end
-      if h then redis.call('HDEL', params, h.occurrence) end
+      if h then
+        redis.call('HDEL', params, h.occurrence)
+        redis.call('HDEL', cancels, h.run)
+      end
     end
   end
 end
@@ -95,25 +112,34 @@ local function record_of(run)
     attempt = string.match(record, '"attempt":(%d+)') or '1', created = string.match(record, '"created":%d+') }
 end
 
+local taken = {} -- names that a run-now was taken of
+
+-- take_run takes a run-now that waits, under a beat where one made it due, and tells whether it could.
+local function take_run(run, beat, as_of)
+  local name = flow_of(run)
+  if redis.call('HEXISTS', defs, name) == 0 then
+    local occurrence = record_of(run).occurrence
+    close(run, 'pending', '{"status":"cancelled","reason":"refused","error":"the flow was deleted"')
+    redis.call('HDEL', params, occurrence)
+    redis.call('HDEL', cancels, run)
+    unblock(name, now) -- a deleted flow's next one, if so many waited that deleting did not reach them all
+    return false
+  end
+  if taken[name] or redis.call('HEXISTS', held, name) == 1 then
+    redis.call('ZADD', blocked, 0, run)
+    return false
+  end
+  taken[name] = true
+  redis.call('ZREM', due, name)
+  local record = record_of(run)
+  open(name, { occurrence = record.occurrence, slot = '', attempt = record.attempt, crashes = '0', beat = beat, as_of = as_of },
+    run, record.created and ',' .. record.created .. '}')
+  return true
+end
+
 local function take_queued()
   local queued = redis.call('ZRANGE', queue, 0, limit - #claims - 1)
-  local taken = {}
-  for _, run in ipairs(queued) do
-    local name = flow_of(run)
-    if redis.call('HEXISTS', defs, name) == 0 then
-      close(run, 'pending', '{"status":"cancelled","reason":"refused","error":"the flow was deleted"')
-      redis.call('HDEL', params, record_of(run).occurrence)
-      unblock(name, now) -- a deleted flow's next one, if so many waited that deleting did not reach them all
-    elseif taken[name] or redis.call('HEXISTS', held, name) == 1 then
-      redis.call('ZADD', blocked, 0, run)
-    else
-      taken[name] = true
-      redis.call('ZREM', due, name)
-      local record = record_of(run)
-      open(name, { occurrence = record.occurrence, slot = '', attempt = record.attempt, beat = '', as_of = '' }, run,
-        record.created and ',' .. record.created .. '}')
-    end
-  end
+  for _, run in ipairs(queued) do take_run(run, '', '') end
   call_batch('ZREM', queue, queued)
 end
 
@@ -128,12 +154,16 @@ local function take_due()
     local states = call_batch('HMGET', state, found)
     local beat = beat_of(key)
     for i, name in ipairs(found) do
-      if states[i] then
+      local started = false
+      if string.find(name, '~', 1, true) then
+        started = take_run(name, key, as_of)
+      elseif states[i] and not taken[name] then
         local s = read_state(states[i])
         open(name, { occurrence = group .. '/' .. name .. '@' .. s.slot, slot = s.slot, attempt = int(s.attempts + 1),
-          beat = key, as_of = as_of })
-        if beat then beat.triggered, beat.open = beat.triggered + 1, beat.open + 1 end
+          crashes = '0', beat = key, as_of = as_of })
+        taken[name], started = true, true
       end
+      if started and beat then beat.triggered, beat.open = beat.triggered + 1, beat.open + 1 end
     end
     call_batch('ZREM', due, found)
     if #found < wanted or due_count('-inf', as_of) == 0 then redis.call('ZREM', draining, key) end
@@ -164,18 +194,18 @@ call_batch('ZADD', leases, expiries)
 call_batch('HSET', runs, records)
 call_batch('ZADD', byflow, index)
 
-local taken, occurrences = {}, {}
-for i, c in ipairs(claims) do taken[i], occurrences[i] = c.name, c.held.occurrence end
-local definitions = call_batch('HMGET', defs, taken)
-local states = call_batch('HMGET', state, taken)
+local names_taken, occurrences, ids = {}, {}, {}
+for i, c in ipairs(claims) do names_taken[i], occurrences[i], ids[i] = c.name, c.held.occurrence, c.held.run end
+local definitions = call_batch('HMGET', defs, names_taken)
+local states = call_batch('HMGET', state, names_taken)
 local given = call_batch('HMGET', params, occurrences)
+local reasons = redis.call('EXISTS', cancels) == 1 and call_batch('HMGET', cancels, ids) or {}
 local reply = {}
 for i, c in ipairs(claims) do
   local beat = beat_of(c.held.beat)
   reply[i] = { c.name, c.packed, lost[c.name] or '', definitions[i] or '', states[i] or '', given[i] or '',
-    beat and beat.id or '' }
+    beat and beat.id or '', reasons[i] or '' }
 end
 local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 local expiry = first[2] and int(math.max(tonumber(first[2]) - now, 0)) or '-1'
-local more = (redis.call('EXISTS', draining) == 1 or redis.call('EXISTS', queue) == 1) and 1 or 0
-return { int(now), expiry, more, reply, save_beats(now) }
+return { int(now), expiry, more(), reply, save_beats(now) }

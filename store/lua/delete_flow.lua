@@ -11,6 +11,7 @@ if redis.call('HDEL', defs, name) == 0 then return 0 end
 redis.call('HDEL', state, name)
 redis.call('ZREM', names, name)
 redis.call('ZREM', due, name)
+redis.call('HDEL', ledger, name)
 local waiting = redis.call('ZRANGEBYLEX', blocked, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, 100)
 for _, run in ipairs(waiting) do redis.call('ZADD', queue, 0, run) end
 call_batch('ZREM', blocked, waiting)

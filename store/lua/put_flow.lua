@@ -32,7 +32,7 @@ s.rev = int(rev)
 redis.call('HSET', defs, name, def)
 redis.call('HSET', state, name, pack_state(s))
 redis.call('ZADD', names, 0, name)
-if score == '' then
+if score == '' or paused(s) then
   redis.call('ZREM', due, name)
 elseif not holder then
   redis.call('ZADD', due, score, name)

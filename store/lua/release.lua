@@ -26,16 +26,23 @@ local function hand_back(at, name, h)
     -- The slot that waited beside the run-now is due again too. If the flow was changed since the claim, the caller's
     -- score is that of the old schedule; the slot itself is never too early.
     local s = current and read_state(current)
-    if s and s.slot ~= '' then redis.call('ZADD', due, s.rev == rev and score or s.slot, name) end
+    if s and s.slot ~= '' and s.rev == rev and score ~= '' then
+      redis.call('ZADD', due, score, name)
+    elseif s and s.slot ~= '' and s.rev ~= rev and not paused(s) then
+      redis.call('ZADD', due, s.slot, name)
+    end
     return
   end
   redis.call('ZADD', ended, now, run)
+  redis.call('HDEL', cancels, run)
   if not current then return end -- the flow was deleted
   local s = read_state(current)
   s.slot, s.attempts = h.slot, tonumber(h.attempt) - 1
   redis.call('HSET', state, name, pack_state(s))
-  redis.call('ZADD', due, score, name)
-  if beat then redis.call('ZADD', draining, h.as_of, h.beat) end
+  if not paused(s) then
+    redis.call('ZADD', due, score, name)
+    if beat then redis.call('ZADD', draining, h.as_of, h.beat) end
+  end
   unblock(name, now)
 end
 

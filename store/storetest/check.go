@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,21 +30,17 @@ func (m *machine) checkFlows(t *rapid.T, s snapshot) {
 	if !slices.Equal(sorted(s.defs), names) || !slices.Equal(sorted(s.state), names) || !slices.Equal(s.names, names) {
 		t.Fatalf("defs %v, state %v, names %v; want %v", sorted(s.defs), sorted(s.state), s.names, names)
 	}
-	free := m.free()
-	slices.Sort(free)
-	if !slices.Equal(sorted(s.due), free) {
-		t.Fatalf("due are %v, want %v", s.due, free)
+	if due := m.due(); !maps.Equal(s.due, due) {
+		t.Fatalf("due are %v, want %v", s.due, due)
 	}
 	for _, name := range names {
 		f, holder := m.flows[name], m.held[name]
+		got := standingOf(t, s.state[name])
 		if holder != nil && holder.slot != 0 {
-			continue // the slot is that of its occurrence
+			got.slot = f.slot // the slot is that of its occurrence
 		}
-		if slot, spent := slotOf(t, s.state[name]); slot != f.slot || spent != f.spent {
-			t.Fatalf("%s waits for %d with %d attempts spent, want %d with %d", name, slot, spent, f.slot, f.spent)
-		}
-		if holder == nil && f.slot != 0 && s.due[name] != f.score {
-			t.Fatalf("%s comes due at %d, want %d", name, s.due[name], f.score)
+		if got != f.standing {
+			t.Fatalf("%s stands at %+v, want %+v", name, got, f.standing)
 		}
 	}
 }
@@ -63,6 +60,11 @@ func (m *machine) checkHeld(t *rapid.T, s snapshot) {
 
 func (m *machine) checkWaiting(t *rapid.T, s snapshot) {
 	all := slices.Concat(sorted(s.queue), s.blocked)
+	for member := range s.due {
+		if strings.Contains(member, "~") {
+			all = append(all, member)
+		}
+	}
 	slices.Sort(all)
 	if !slices.Equal(all, sorted(m.waiting)) {
 		t.Fatalf("queued are %v, blocked %v, want %v", sorted(s.queue), s.blocked, sorted(m.waiting))
@@ -112,9 +114,32 @@ func (m *machine) checkRuns(t *rapid.T, s snapshot) {
 			delete(m.runs, id)
 		}
 	}
+	if !slices.Equal(sorted(s.cancels), sorted(m.flagged)) {
+		t.Fatalf("to be cancelled are %v, want %v", sorted(s.cancels), sorted(m.flagged))
+	}
+	m.checkDead(t, s)
 	for id := range s.logs {
 		if _, kept := s.records[id]; !kept {
 			t.Fatalf("the log of %s is kept without its run", id)
+		}
+	}
+}
+
+// checkDead: what failed for good is a dead letter until it is as old as the history goes.
+func (m *machine) checkDead(t *rapid.T, s snapshot) {
+	if !slices.Equal(sorted(s.dead), sorted(s.deadlog)) {
+		t.Fatalf("dead are %v, listed %v", sorted(s.dead), sorted(s.deadlog))
+	}
+	for id := range s.dead {
+		if _, known := m.dead[id]; !known {
+			t.Fatalf("run %s is dead, and should not be", id)
+		}
+	}
+	for id, since := range m.dead {
+		if _, kept := s.dead[id]; !kept && since > m.now()-runTTL.Milliseconds() {
+			t.Fatalf("run %s failed for good at %d, and is no dead letter", id, since)
+		} else if !kept {
+			delete(m.dead, id)
 		}
 	}
 }

@@ -41,19 +41,34 @@ func (m *machine) claimBy(t *rapid.T, w *worker, limit int, fate fate) {
 			h.expiry = m.now() + lease.Milliseconds() // claimed again
 		}
 	}
+	var fresh []int64
+	m.lossy.look = func() { fresh = append(fresh, m.observe(t, w, limit, len(again)+len(fresh))...) }
 	got, err := w.claimer.Claim(ctx, limit)
+	m.lossy.look, m.lossy.at = nil, nil
 	if (err != nil) != (fate == lost) || len(got.Broken) > 0 {
 		t.Fatalf("claim of up to %d: %v, broken %v", limit, err, got.Broken)
 	}
-	fresh := m.observe(t, w, limit, len(again))
+	if fate != lost {
+		m.placeAll(append(again, fresh...))
+	}
 	settled := append(w.untold, m.newlySettled(t)...)
 	if fate == lost {
-		w.lost, w.untold = append(again, fresh...), settled
+		w.lost, w.untold = append(w.lost, fresh...), settled
 		return
 	}
 	m.told(t, got.Settled, settled)
 	w.lost, w.untold = nil, nil
 	m.compareClaims(t, w, got, append(again, fresh...))
+}
+
+// placeAll has the model decide about what a claim took, and end what is not to be run.
+func (m *machine) placeAll(tokens []int64) {
+	for _, name := range sorted(m.held) {
+		if h := m.held[name]; slices.Contains(tokens, h.token) && m.flows[name] != nil {
+			m.place(name)
+			m.drainAgain(name, h.beat)
+		}
+	}
 }
 
 // stillHeld are the tokens of a claim that the worker never heard of, and that are yet the current ones of a flow.
@@ -69,6 +84,14 @@ func (m *machine) stillHeld(w *worker) []int64 {
 
 // compareClaims holds the answer against what was taken, and gives the worker its claims.
 func (m *machine) compareClaims(t *rapid.T, w *worker, got store.Claimed, tokens []int64) {
+	tokens = slices.DeleteFunc(tokens, func(token int64) bool {
+		for _, h := range m.held {
+			if h.token == token {
+				return false
+			}
+		}
+		return true // it was ended
+	})
 	if len(got.Claims) != len(tokens) {
 		t.Fatalf("claim gave %d claims, taken were %v", len(got.Claims), tokens)
 	}
@@ -143,16 +166,26 @@ func (m *machine) observeLost(t *rapid.T, s snapshot) (passedOver bool) {
 		}
 		delete(m.held, name)
 		m.runs[h.run] = store.StatusFailed
+		delete(m.flagged, h.run)
 		if b := m.beats[h.beat]; b != nil {
 			b.failed++
 		}
 		passedOver = true
 	}
 	for _, run := range sorted(m.waiting) {
-		if _, queued := s.queue[run]; m.flows[run[:1]] == nil && !queued && !slices.Contains(s.blocked, run) {
+		_, queued := s.queue[run]
+		_, due := s.due[run]
+		blocked := slices.Contains(s.blocked, run)
+		if m.flows[run[:1]] == nil && !queued && !due && !blocked {
 			delete(m.waiting, run)
+			delete(m.flagged, run)
 			m.runs[run] = store.StatusCancelled
 			passedOver = true
+		}
+		if w := m.waiting[run]; w.due != 0 && blocked {
+			m.mustDrain(t, run, w.due)
+			w.due = 0 // its flow was held when it came due
+			m.waiting[run] = w
 		}
 	}
 	return passedOver || len(s.blocked) > 0
@@ -162,8 +195,16 @@ func (m *machine) takeExpired(t *rapid.T, name string, before, h *holding) {
 	if before.expiry > m.now() {
 		t.Fatalf("taken over at %d from a live lease: %s, by %s", m.now(), before, h)
 	}
-	if h.occurrence != before.occurrence || h.attempt != before.attempt+1 || h.slot != before.slot || h.beat != before.beat {
+	over := m.flagged[before.run] || before.crashes+1 >= store.CrashBudget
+	attempt := before.attempt + 1
+	if over {
+		attempt = before.attempt // the same run is taken over, to be ended
+	}
+	if h.occurrence != before.occurrence || h.attempt != attempt || h.slot != before.slot || h.beat != before.beat || h.crashes != before.crashes+1 {
 		t.Fatalf("another occurrence was taken over than was lost: %s, by %s", before, h)
+	}
+	if same := h.run == before.run; same != over {
+		t.Fatalf("taken over as the same run: %v, want %v: %s, by %s", same, over, before, h)
 	}
 	m.runs[before.run] = store.StatusFailed
 }
@@ -174,6 +215,21 @@ func (m *machine) takeWaiting(t *rapid.T, name string, h *holding) {
 		t.Fatalf("nobody asked for run-now %s; waiting are %v", h, m.waiting)
 	}
 	delete(m.waiting, h.run)
+	if h.beat == "" {
+		return
+	}
+	m.mustDrain(t, h.run, waited.due)
+	m.beats[h.beat].triggered++
+}
+
+// mustDrain holds that a beat drains as of which something is due.
+func (m *machine) mustDrain(t *rapid.T, member string, due int64) {
+	for _, b := range m.beats {
+		if b.draining && store.DueToRun(at(due), at(b.asOf)) {
+			return
+		}
+	}
+	t.Fatalf("%s was taken early, due at %d", member, due)
 }
 
 func (m *machine) takeDue(t *rapid.T, name string, h *holding) {
@@ -221,8 +277,8 @@ func (m *machine) nothingLeft(t *rapid.T, passedOver bool) {
 			t.Fatalf("a claim had room for more, and left %s of %s, expired at %d", h, name, m.now())
 		}
 	}
-	for run := range m.waiting {
-		if m.held[run[:1]] == nil && !passedOver {
+	for run, w := range m.waiting {
+		if m.held[run[:1]] == nil && w.due == 0 && !passedOver {
 			t.Fatalf("a claim had room for more, and left run-now %s", run)
 		}
 	}

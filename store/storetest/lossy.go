@@ -9,8 +9,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lossyHook loses the answer of one script call, after Redis has carried it out.
+// lossyHook loses the answer of one script call, after Redis has carried it out, and lets someone look at what it has done.
 type lossyHook struct {
+	look func() // called after the next script call, and when that is repeated, before its answer goes anywhere
+	at   any    // digest of the script that is looked at
 	lose func() // called in place of the next answer; nil lets everything through
 }
 
@@ -21,8 +23,17 @@ func (h *lossyHook) DialHook(next redis.DialHook) redis.DialHook {
 func (h *lossyHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if h.lose == nil || err != nil || !strings.HasPrefix(cmd.Name(), "eval") {
+		if err != nil || !strings.HasPrefix(cmd.Name(), "eval") {
 			return err
+		}
+		if h.look != nil {
+			if digest := cmd.Args()[1]; h.at == nil || h.at == digest {
+				h.at = digest
+				h.look()
+			}
+		}
+		if h.lose == nil {
+			return nil
 		}
 		h.lose()
 		h.lose = nil

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -128,7 +129,19 @@ func (m *machine) putNamed(t *rapid.T, name string) {
 		Every:       store.Duration(rapid.SampledFrom([]time.Duration{time.Second, 7 * time.Second, time.Minute, time.Hour, 0}).Draw(t, "every")),
 		Description: rapid.SampledFrom([]string{"", "changed"}).Draw(t, "description"),
 		Function:    &store.FunctionSpec{Name: "f"},
+		Catchup:     rapid.SampledFrom([]store.Catchup{store.CatchupLatest, store.CatchupAll, store.CatchupNone}).Draw(t, "catchup"),
+		PauseAfter:  rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "pause after"),
 	}
+	if def.Catchup == store.CatchupAll {
+		def.CatchupLimit = rapid.IntRange(1, 3).Draw(t, "limit")
+	}
+	if rapid.IntRange(0, 3).Draw(t, "deadline") == 0 {
+		def.StartDeadline = store.Duration(5 * time.Second)
+	}
+	if rapid.Bool().Draw(t, "retry") {
+		def.Retry = &store.Retry{Attempts: 3, Initial: store.Duration(time.Second), Factor: 3, Max: store.Duration(2 * time.Second)}
+	}
+	def = def.WithDefaults()
 	got, err := m.store.PutFlow(m.ctx, def)
 	if want := m.put(def); err != nil || got != want {
 		t.Fatalf("put %s: %s, %v; want %s", def.Name, got, err, want)
@@ -210,15 +223,66 @@ func (m *machine) enqueue(t *rapid.T) {
 	id, err := m.store.Enqueue(m.ctx, ask)
 	_, exists := before.records[ask.ID]
 	switch {
-	case m.flows[ask.Flow] == nil, !exists && len(m.waiting) >= maxQueued:
+	case m.flows[ask.Flow] == nil, !exists && len(before.queue)+len(before.blocked) >= maxQueued:
 		if err == nil {
 			t.Fatalf("run-now of %s: accepted, with flow %v and %d waiting", ask.Flow, m.flows[ask.Flow], len(m.waiting))
 		}
 	case err != nil:
 		t.Fatalf("run-now %s of %s: %v", ask.ID, ask.Flow, err)
 	case !exists:
-		m.waiting[id] = waiting{id, 1}
+		m.waiting[id] = waiting{id, 1, 0}
 		m.runs[id] = store.StatusPending
+	}
+}
+
+// pauseOrResume does one or the other to a flow, whether it changes anything or not.
+func (m *machine) pauseOrResume(t *rapid.T) {
+	name := drawName(t)
+	f := m.flows[name]
+	if rapid.Bool().Draw(t, "resume") {
+		if err := m.store.ResumeFlow(m.ctx, group, name); (err == nil) != (f != nil) {
+			t.Fatalf("resume %s: %v", name, err)
+		}
+		if f != nil {
+			m.resume(f)
+		}
+		return
+	}
+	if err := m.store.PauseFlow(m.ctx, group, name, "by hand"); (err == nil) != (f != nil) {
+		t.Fatalf("pause %s: %v", name, err)
+	}
+	if f != nil {
+		m.pause(f)
+	}
+}
+
+// cancel asks for any run that is known to be ended.
+func (m *machine) cancel(t *rapid.T) {
+	if len(m.runs) == 0 {
+		t.Skip("there are no runs")
+	}
+	id := rapid.SampledFrom(sorted(m.runs)).Draw(t, "run")
+	status := m.runs[id]
+	run, err := m.store.CancelRun(m.ctx, group, id, "by hand")
+	switch {
+	case status.Final():
+		if !errors.Is(err, store.ErrEnded) {
+			t.Fatalf("cancel %s, which is %s: %v", id, status, err)
+		}
+	case err != nil:
+		t.Fatalf("cancel %s, which is %s: %v", id, status, err)
+	case status == store.StatusPending:
+		if run.Status != store.StatusCancelled {
+			t.Fatalf("cancel %s, which was pending: it is %s", id, run.Status)
+		}
+		delete(m.waiting, id)
+		delete(m.flagged, id)
+		m.runs[id] = store.StatusCancelled
+	default:
+		if run.Status != store.StatusInProgress || !run.CancelRequested {
+			t.Fatalf("cancel %s, which is held: it is %s, asked for: %v", id, run.Status, run.CancelRequested)
+		}
+		m.flagged[id] = true
 	}
 }
 
@@ -234,8 +298,14 @@ func (m *machine) renew(t *rapid.T) {
 	}
 	for i, c := range claims {
 		h := m.current(c)
-		if held[i] != (h != nil) {
-			t.Fatalf("renew %s with token %s: %v; held is %v", c.RunID, c.Token, held[i], m.held[c.Flow.Name])
+		want := store.RenewalLost
+		if h != nil && m.flagged[h.run] {
+			want = store.RenewalCancel
+		} else if h != nil {
+			want = store.RenewalHeld
+		}
+		if held[i] != want {
+			t.Fatalf("renew %s with token %s: %v, want %v; held is %v", c.RunID, c.Token, held[i], want, m.held[c.Flow.Name])
 		}
 		if h != nil {
 			h.expiry = m.now() + lease.Milliseconds()
@@ -288,7 +358,7 @@ func (m *machine) staleWrites(t *rapid.T) {
 	}
 	c := stale[rapid.IntRange(0, len(stale)-1).Draw(t, "claim")]
 	batch := []store.Completion{{Claim: c, Outcome: store.Outcome{Status: store.StatusSuccess, Message: "woken"}}}
-	if held, err := m.store.Renew(m.ctx, m.p, lease, []store.Claim{c}); err != nil || held[0] {
+	if held, err := m.store.Renew(m.ctx, m.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalLost {
 		t.Fatalf("renew %s with stale token %s: %v, %v", c.RunID, c.Token, held, err)
 	}
 	if err := m.store.Progress(m.ctx, m.p, []store.Output{{Claim: c, Log: []byte("stale")}}); err != nil {

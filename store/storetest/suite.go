@@ -58,6 +58,8 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"repeat":       m.repeat,
 		"release":      m.release,
 		"run-now":      m.enqueue,
+		"pause":        m.pauseOrResume,
+		"cancel":       m.cancel,
 		"time":         m.passTime,
 		"crash":        m.crash,
 		"take-over":    m.takeOver,

@@ -52,7 +52,8 @@ func (m *machine) writeBatch(t *rapid.T, batch []store.Completion, release bool)
 	if release {
 		write = m.store.Release
 	}
-	answers, settled, err := write(m.ctx, m.p, batch)
+	written, err := write(m.ctx, m.p, batch)
+	answers, settled := written.Answers, written.Settled
 	if err != nil || len(answers) != len(batch) {
 		t.Fatalf("write: %d answers of %d, %v", len(answers), len(batch), err)
 	}
@@ -69,6 +70,9 @@ func (m *machine) writeBatch(t *rapid.T, batch []store.Completion, release bool)
 		case release && c.Claim.RunNow() && m.handedBack(c):
 			// It waits as it was written, and answers the same; or it has gone on since, and the token is stale.
 		case m.wroteBefore(c, release) && before.records[c.Claim.RunID] != "":
+			if after := take(t, m.client, m.tag); after.records[c.Claim.RunID] == "" {
+				continue // this very call made room for newer runs, and its answer may have been lost
+			}
 			m.mustAnswer(t, c, answers[i], nil)
 		default:
 			m.mustAnswer(t, c, answers[i], store.ErrStale)
@@ -92,7 +96,12 @@ func (m *machine) accepted(t *rapid.T, c store.Completion, release bool) {
 	if release {
 		m.handBack(name, c.Claim.Flow)
 	} else {
-		m.end(name, c.Outcome.Status)
+		h := m.held[name]
+		m.end(name, ending{
+			def: c.Claim.Flow, status: c.Outcome.Status, token: c.Claim.Token,
+			begun: c.Claim.StartedAt.UnixMilli(), at: c.Claim.StartedAt.Add(c.Outcome.Took).UnixMilli(),
+		})
+		m.drainAgain(name, h.beat)
 	}
 	m.past = append(m.past, written{c, release})
 }
