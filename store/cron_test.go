@@ -102,6 +102,16 @@ func TestCronSlots(t *testing.T) {
 			"2026-10-25T02:00:00+02:00 2026-10-25T02:00:00+01:00 2026-10-25T03:00:00+01:00",
 		},
 		{
+			"of every hour of a day whose midnight is left out", "0 */1 * * 5", "Africa/Cairo",
+			"2026-04-23T12:00:00Z", "2026-04-24T00:30:00Z",
+			"2026-04-24T01:00:00+03:00 2026-04-24T02:00:00+03:00 2026-04-24T03:00:00+03:00",
+		},
+		{
+			"of the last day of a leap year far ahead", "0 12 31 12 *", "Europe/Berlin",
+			"2040-07-01T00:00:00Z", "2042-01-01T00:00:00Z",
+			"2040-12-31T12:00:00+01:00 2041-12-31T12:00:00+01:00",
+		},
+		{
 			"where clocks are put forward by half an hour", "15 2 * * *", "Australia/Lord_Howe",
 			"2026-10-03T00:00:00Z", "2026-10-04T12:00:00Z",
 			"2026-10-04T02:30:00+11:00",
@@ -119,7 +129,7 @@ func TestCronSlots(t *testing.T) {
 // Every minute of three days around each change of clocks is looked at, and told from the clock on the wall alone.
 func TestCronSlotsAreThoseThatAClockOnTheWallShows(t *testing.T) {
 	t.Parallel()
-	for _, zone := range []string{"Europe/Berlin", "America/New_York", "America/Santiago", "Australia/Lord_Howe", "Asia/Kolkata", "America/Havana"} {
+	for _, zone := range []string{"Europe/Berlin", "America/New_York", "America/Santiago", "Australia/Lord_Howe", "Asia/Kolkata", "America/Havana", "Asia/Beirut"} {
 		for _, from := range []string{"2026-03-07", "2026-03-28", "2026-04-04", "2026-09-05", "2026-10-03", "2026-10-24", "2026-10-31", "2026-11-01"} {
 			for cron, shows := range map[string]func(time.Time) bool{
 				"*/15 * * * *": func(at time.Time) bool { return at.Minute()%15 == 0 },
