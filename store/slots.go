@@ -1,137 +1,132 @@
 package store
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"slices"
+	"math/bits"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
-// SlotRange is what became of one slot, or of neighbouring slots that ended the same way.
-type SlotRange struct {
-	From    time.Time `json:"from"`
-	To      time.Time `json:"to"`
-	Count   int       `json:"count"`
-	Outcome string    `json:"outcome"` // ran, running, missed, skipped, waiting or unknown
-	Reason  string    `json:"reason,omitempty"`
-	RunID   string    `json:"run_id,omitempty"`
-	Detail  string    `json:"detail,omitempty"` // a sentence that answers "why"
-}
-
-// slotDetails say why slots did not run.
-var slotDetails = map[string]string{
-	ReasonNoHeartbeat:     "no heartbeat came before the next slot; the run of a later one stands for it",
-	ReasonPastDeadline:    "the first heartbeat came later than start_deadline allows",
-	ReasonCatchupLimit:    "more slots were missed than catchup_limit runs",
-	ReasonPaused:          "the flow was paused",
-	ReasonStillRunning:    "an earlier occurrence of the flow had not ended when the heartbeat came (overlap: forbid)",
-	ReasonScheduleChanged: "the flow got another schedule before a heartbeat covered it",
-}
-
-func (n slotNote) view() SlotRange {
-	return SlotRange{From: n.from, To: n.to, Count: n.count, Outcome: n.outcome, Reason: n.reason, Detail: slotDetails[n.reason]}
-}
-
-func views(notes []slotNote) []SlotRange {
-	all := make([]SlotRange, len(notes))
-	for i, note := range notes {
-		all[i] = note.view()
+// After is the slot that comes right after a slot, past or not. ok is false for a schedule on demand, or one without a
+// slot ahead.
+func (s Schedule) After(slot time.Time) (next time.Time, ok bool) {
+	if s.every != 0 {
+		return slot.Add(s.every), true
 	}
-	return all
+	return s.nextCron(slot)
 }
 
-// Slots lists what became of a flow's slots, the newest first: those that ran as far as their runs are kept, and the newest
-// 50 ranges that did not. The slot that the flow waits for comes first. It fails with ErrNotFound.
-func (s *Store) Slots(ctx context.Context, group, flow string, limit int) ([]SlotRange, error) {
-	all, _, err := s.slots(ctx, group, flow)
-	if err != nil {
-		return nil, err
-	}
-	return all[:min(len(all), pageSize(limit))], nil
-}
-
-// SlotAt tells what became of the slot at an instant, and why. Where there is none, it is SlotUnknown, and Detail names the
-// slots before and after. It fails with ErrNotFound for an unknown flow.
-func (s *Store) SlotAt(ctx context.Context, group, flow string, at time.Time) (SlotRange, error) {
-	all, stored, err := s.slots(ctx, group, flow)
-	if err != nil {
-		return SlotRange{}, err
-	}
-	for _, slot := range all {
-		if !at.Before(slot.From) && !at.After(slot.To) {
-			return slot, nil
+// Latest is the last slot at or before an instant. The grid of an `every` schedule goes through anchor, any known slot,
+// which may lie before or after the instant; a cron schedule has no need of it. ok is false for a schedule on demand, or
+// one without a slot in the eight years before. It takes constant time for `every`, and for cron no longer than Next.
+func (s Schedule) Latest(atOrBefore, anchor time.Time) (slot time.Time, ok bool) {
+	if s.every != 0 {
+		since := atOrBefore.Sub(anchor)
+		periods := since / s.every
+		if since%s.every < 0 {
+			periods--
 		}
+		return anchor.Add(periods * s.every), true
 	}
-	unknown := SlotRange{From: at, To: at, Outcome: SlotUnknown, Detail: "the flow has no such slot, or it is no longer kept"}
-	schedule, err := stored.flow.Schedule()
-	if err != nil || schedule.OnDemand() || stored.state.slot.IsZero() {
-		return unknown, err
-	}
-	before, ok := schedule.Latest(at, stored.state.slot)
-	if !ok {
-		return unknown, nil
-	}
-	after, _ := schedule.After(before)
-	switch {
-	case before.Equal(at) && at.After(stored.state.slot):
-		return SlotRange{From: at, To: at, Count: 1, Outcome: SlotWaiting, Detail: "it is still ahead"}, nil
-	case before.Equal(at):
-		unknown.Detail = "it is no longer kept, or from before the flow was made"
-	default:
-		unknown.Detail = fmt.Sprintf("not a slot of the flow; those around it are %s and %s", before.Format(time.RFC3339), after.Format(time.RFC3339))
-	}
-	return unknown, nil
+	return s.latestCron(atOrBefore)
 }
 
-func (s *Store) slots(ctx context.Context, group, name string) ([]SlotRange, storedFlow, error) {
-	p := s.partitionOf(group, name)
-	stored, err := s.readFlow(ctx, p, name)
-	if err != nil {
-		return nil, stored, fmt.Errorf("flow %s of group %s: %w", name, group, err)
+func (s Schedule) latestCron(atOrBefore time.Time) (time.Time, bool) {
+	if s.cron == nil {
+		return time.Time{}, false
 	}
-	packed, err := s.redis.HGet(ctx, s.key(p, "ledger"), name).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, stored, translate(err)
+	now := s.stretchAt(atOrBefore)
+	wall := now.wall(atOrBefore)
+	for {
+		// Prev looks at whole seconds before the instant that it is given.
+		last := s.cron.Prev(wall.Truncate(time.Second).Add(time.Second))
+		if last.IsZero() {
+			return time.Time{}, false
+		}
+		if now.start.IsZero() || !last.Before(now.first) {
+			return now.instant(last), true
+		}
+		before := now.start.Add(-1)
+		now = s.stretchAt(before)
+		wall = now.wall(before)
 	}
-	runs, _, err := s.Runs(ctx, group, RunFilter{Flow: name, Limit: maxPage})
-	if err != nil {
-		return nil, stored, err
+}
+
+// Count is how many slots lie from one instant to another, both included. from is itself a slot: the grid of an `every`
+// schedule goes through it. A schedule on demand has none. It takes constant time for `every`; for cron it looks at the
+// days in between, not at their slots: a year of "* * * * *" takes well under a millisecond.
+func (s Schedule) Count(from, to time.Time) int {
+	switch {
+	case to.Before(from):
+		return 0
+	case s.every != 0:
+		return int(to.Sub(from)/s.every) + 1
+	case s.cron == nil:
+		return 0
 	}
-	all := views(parseNotes(packed))
-	seen := map[string]bool{}
-	for _, run := range runs { // the newest attempt first
-		if run.Slot == nil || seen[run.OccurrenceID] {
+	count := 0
+	for at := from; ; {
+		now := s.stretchAt(at)
+		if !now.endsBy(to) {
+			return count + s.countIn(now, at, to)
+		}
+		count += s.countIn(now, at, now.end.Add(-1))
+		at = now.end
+	}
+}
+
+// countIn counts the slots of one stretch from one of its instants to another, both included.
+func (s Schedule) countIn(now stretch, from, to time.Time) int {
+	if from.After(now.start) {
+		return s.countWalls(later(now.wall(from), now.first), now.wall(to))
+	}
+	count := s.countWalls(now.first, now.wall(to))
+	if atStart := s.countWalls(now.first, now.wall(now.start)); atStart > 1 {
+		count -= atStart - 1 // they are one slot
+	}
+	return count
+}
+
+// countWalls counts the walls that the cron expression names, from one to another, both included.
+func (s Schedule) countWalls(from, to time.Time) int {
+	perDay, count := s.countOfDay(day-1), 0
+	for at := from.Truncate(day); !at.After(to); at = at.Add(day) {
+		if !s.namesDay(at) {
 			continue
 		}
-		seen[run.OccurrenceID] = true
-		all = append(all, ranSlot(run, stored.state))
-	}
-	if slot := stored.state.slot; !slot.IsZero() && stored.held == "" && stored.state.attempts == 0 {
-		detail := "no heartbeat has covered it yet"
-		if stored.state.past.Paused != 0 {
-			detail = "the flow is paused"
+		count += perDay
+		if from.After(at) {
+			count -= s.countOfDay(from.Sub(at) - 1)
 		}
-		all = append(all, SlotRange{From: slot, To: slot, Count: 1, Outcome: SlotWaiting, Detail: detail})
+		if left := to.Sub(at); left < day {
+			count -= perDay - s.countOfDay(left)
+		}
 	}
-	slices.SortStableFunc(all, func(a, b SlotRange) int { return b.To.Compare(a.To) })
-	return all, stored, nil
+	return count
 }
 
-// ranSlot is what the newest run of a slot says of it.
-func ranSlot(run Run, state flowState) SlotRange {
-	slot := SlotRange{From: *run.Slot, To: *run.Slot, Count: 1, Outcome: SlotRan, RunID: run.ID, Reason: run.Reason}
-	switch {
-	case !run.Status.Final():
-		slot.Outcome, slot.Detail = SlotRunning, fmt.Sprintf("attempt %d is %s", run.Attempt, run.Status)
-	case state.attempts > 0 && state.slot.Equal(*run.Slot):
-		slot.Outcome = SlotRunning
-		slot.Detail = fmt.Sprintf("attempt %d was %s; the next one waits for a heartbeat from %s on", run.Attempt, run.Status,
-			time.UnixMilli(state.past.RetryAt).UTC().Format(time.RFC3339))
-	default:
-		slot.Detail = fmt.Sprintf("attempt %d ended as %s", run.Attempt, run.Status)
+const day = 24 * time.Hour
+
+// namesDay reports whether the cron expression names the day of a wall.
+func (s Schedule) namesDay(wall time.Time) bool {
+	const star = 1 << 63 // is how the parser marks a field that is *
+	_, month, date := wall.Date()
+	if s.cron.Month&(1<<month) == 0 {
+		return false
 	}
-	return slot
+	ofMonth, ofWeek := s.cron.Dom&(1<<date) != 0, s.cron.Dow&(1<<wall.Weekday()) != 0
+	if (s.cron.Dom|s.cron.Dow)&star != 0 {
+		return ofMonth && ofWeek
+	}
+	return ofMonth || ofWeek
+}
+
+// countOfDay counts the walls that the cron expression names in a day that it names, from midnight until a time of that
+// day, both included.
+func (s Schedule) countOfDay(until time.Duration) int {
+	hour, minute := int(until/time.Hour), int(until%time.Hour/time.Minute)
+	minutes := s.cron.Minute & (1<<60 - 1)
+	count := bits.OnesCount64(s.cron.Hour&everyHour&(1<<hour-1)) * bits.OnesCount64(minutes)
+	if s.cron.Hour&(1<<hour) != 0 {
+		count += bits.OnesCount64(minutes & (1<<(minute+1) - 1))
+	}
+	return count
 }
