@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -21,30 +20,28 @@ const everyHour = 1<<24 - 1
 
 const cronAllowed = `five fields (minute hour day month weekday) such as "*/5 * * * *", or @hourly, @daily, @weekly, @monthly, @yearly`
 
-func parseCron(spec, timezone string) (Schedule, *FieldError) {
+// parseCron reads a cron expression and the zone of its clock, or names everything that is wrong with them.
+func parseCron(spec, timezone string) (Schedule, InvalidError) {
 	if timezone == "" {
 		timezone = "UTC"
 	}
 	zone, err := time.LoadLocation(timezone)
 	if err != nil || timezone == "Local" {
-		return Schedule{}, &FieldError{Field: "timezone", Found: fmt.Sprintf("%q", timezone), Allowed: "an IANA time zone such as Europe/Berlin"}
+		return Schedule{}, InvalidError{{Field: "timezone", Found: quoted(timezone), Allowed: "an IANA time zone such as Europe/Berlin"}}
 	}
 	// A zone inside the expression, or @every, would be a second way to say what timezone and every say.
 	if strings.Contains(spec, "TZ=") || strings.HasPrefix(spec, "@every") {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q", spec), Allowed: cronAllowed}
+		return Schedule{}, InvalidError{{Field: "cron", Found: quoted(spec), Allowed: cronAllowed}}
 	}
 	parsed, err := cronParser.Parse(spec)
-	if err != nil {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q (%v)", spec, err), Allowed: cronAllowed}
-	}
 	fields, ok := parsed.(*cron.SpecSchedule)
-	if !ok {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q", spec), Allowed: cronAllowed}
+	if err != nil || !ok {
+		return Schedule{}, wrongCron(spec)
 	}
 	schedule := Schedule{cron: fields, hourly: fields.Hour&everyHour == everyHour, zone: zone}
 	fields.Location = time.UTC // the parser bakes in the local zone; a clock on the wall is reckoned as if it were UTC
 	if _, ok := schedule.nextCron(time.Now()); !ok {
-		return Schedule{}, &FieldError{Field: "cron", Found: fmt.Sprintf("%q, which no date meets", spec), Allowed: cronAllowed}
+		return Schedule{}, InvalidError{{Field: "cron", Found: quoted(spec) + ", which no date meets", Allowed: cronAllowed}}
 	}
 	return schedule, nil
 }

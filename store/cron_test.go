@@ -191,6 +191,44 @@ func TestCronRefusesWhatIsNoScheduleAndSaysWhatIs(t *testing.T) {
 	}
 }
 
+func TestCronNamesEachWrongFieldWithItsPlaceAndAnExample(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		cron  string
+		found []string
+	}{
+		{"61 * * * *", []string{`field 1 (minute) "61"`}},
+		{"0 25 * * *", []string{`field 2 (hour) "25"`}},
+		{"0 0 L * *", []string{`field 3 (day of month) "L"`}},
+		{"0 0 1 Xmas *", []string{`field 4 (month) "Xmas"`}},
+		{"0 0 * * MON#2", []string{`field 5 (day of week) "MON#2"`}},
+		{"*/0 1-2-3 0 13 8", []string{
+			`field 1 (minute) "*/0"`, `field 2 (hour) "1-2-3"`, `field 3 (day of month) "0"`, `field 4 (month) "13"`, `field 5 (day of week) "8"`,
+		}},
+		{"* * * *", []string{`"* * * *", of 4 fields`}},
+		{"@often", []string{`"@often"`}},
+		{strings.Repeat("1,", 600) + "1 * * * *", []string{`"` + strings.Repeat("1,", 40) + `…"`}},
+	} {
+		t.Run(test.cron[:min(len(test.cron), 20)], func(t *testing.T) {
+			t.Parallel()
+			var invalid store.InvalidError
+			if _, err := (store.DataFlow{Cron: test.cron}).Schedule(); !errors.As(err, &invalid) || len(invalid) != len(test.found) {
+				t.Fatalf("got %v, want %d errors", err, len(test.found))
+			}
+			for i, field := range invalid {
+				if field.Field != "cron" || field.Found != test.found[i] {
+					t.Errorf("found %s, want %s", field.Found, test.found[i])
+				}
+				_, rest, _ := strings.Cut(field.Allowed, `such as "`)
+				example, _, _ := strings.Cut(rest, `"`)
+				if _, err := (store.DataFlow{Cron: example}).Schedule(); example == "" || err != nil {
+					t.Errorf("%s: the example %q is not valid: %v", field.Allowed, example, err)
+				}
+			}
+		})
+	}
+}
+
 func FuzzCronGivesSlotsInOrderOrAnError(f *testing.F) {
 	for _, seed := range []string{"*/5 * * * *", "0 0 29 2 *", "@daily", "1-5/2,7 0 1,31 JAN-MAR MON", "0 0 30 2 *", "* * * * * *", "5-1 23-2 * * *"} {
 		f.Add(seed, int64(1_774_742_400))

@@ -189,9 +189,8 @@ func (f DataFlow) validateSchedule(invalid *InvalidError) {
 		invalid.add("timezone", f.Timezone, "a timezone only beside cron")
 	}
 	if f.Cron != "" {
-		if _, err := parseCron(f.Cron, f.Timezone); err != nil {
-			*invalid = append(*invalid, *err)
-		}
+		_, wrong := parseCron(f.Cron, f.Timezone)
+		*invalid = append(*invalid, wrong...)
 	}
 }
 

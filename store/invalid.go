@@ -27,13 +27,18 @@ func (e InvalidError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// add notes one wrong field. Found values are quoted and cut, since they come from outside.
+// add notes one wrong field.
 func (e *InvalidError) add(field, found, allowed string) {
+	*e = append(*e, FieldError{Field: field, Found: quoted(found), Allowed: allowed})
+}
+
+// quoted is how a found value is told: quoted and cut to a readable length, since it comes from outside.
+func quoted(found string) string {
 	const longest = 80
 	if len(found) > longest {
 		found = strings.ToValidUTF8(found[:longest], "") + "…"
 	}
-	*e = append(*e, FieldError{Field: field, Found: fmt.Sprintf("%q", found), Allowed: allowed})
+	return fmt.Sprintf("%q", found)
 }
 
 // orNil gives nil where nothing was found wrong, so that callers can compare with nil.

@@ -31,11 +31,8 @@ func (f DataFlow) Schedule() (Schedule, error) {
 	case f.Every != 0:
 		return Schedule{every: time.Duration(f.Every)}, nil
 	case f.Cron != "":
-		schedule, err := parseCron(f.Cron, f.Timezone)
-		if err != nil {
-			return Schedule{}, InvalidError{*err}
-		}
-		return schedule, nil
+		schedule, invalid := parseCron(f.Cron, f.Timezone)
+		return schedule, invalid.orNil()
 	}
 	return Schedule{}, nil
 }
