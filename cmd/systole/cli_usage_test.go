@@ -33,6 +33,10 @@ func TestWrongUsageExitsWith2AndSaysWhatIsAllowed(t *testing.T) {
 		"an unknown status":           {[]string{"run", "list", "--status", "lost"}, []string{`--status: found "lost", allowed are [pending in_progress`}},
 		"a limit below 0":             {[]string{"run", "list", "--limit", "-1"}, []string{"--limit: found -1, allowed are 0"}},
 		"parameters that are no JSON": {[]string{"flow", "run", "a", "--params", "{day"}, []string{"--params: found no JSON"}},
+		"nothing to preview":          {[]string{"flow", "preview"}, []string{"found no flow, allowed are the name"}},
+		"two flows to preview":        {[]string{"flow", "preview", "a", "b"}, []string{"accepts at most 1 arg"}},
+		"a time that is none":         {[]string{"flow", "preview", "a", "--from", "now"}, []string{`--from: found "now", allowed is a time such as 2026-`}},
+		"a cadence that is none":      {[]string{"flow", "preview", "a", "--beats", "often"}, []string{`invalid argument "often" for "--beats"`}},
 		"a server that is none":       {[]string{"flow", "list", "--server", "localhost"}, []string{"allowed is a URL like http://127.0.0.1:8080"}},
 		"a gateway that is none":      {[]string{"beat", "--gateway", "localhost:8080"}, []string{"--gateway: allowed is a URL such as"}},
 		"a negative wait":             {[]string{"beat", "--wait", "-1s"}, []string{"--wait: found -1s"}},
@@ -76,7 +80,7 @@ func TestEveryCommandHasHelpWithAnExampleThatCallsIt(t *testing.T) {
 func TestEveryCommandThatTalksToTheAPITakesServerAndTokenFile(t *testing.T) {
 	t.Parallel()
 	alone := map[string]bool{"flow validate": true, "config check": true, "config show": true, "version": true, "doctor": true, "dev": true, "gateway": true, "worker": true, "console": true, "beat": true}
-	lists := map[string]bool{"flow list": true, "flow show": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true}
+	lists := map[string]bool{"flow list": true, "flow show": true, "flow preview": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true}
 	for _, cmd := range commands() {
 		name := strings.TrimPrefix(cmd.CommandPath(), "systole ")
 		talks := cmd.Flags().Lookup("server") != nil && cmd.Flags().Lookup("token-file") != nil

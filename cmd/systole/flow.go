@@ -14,8 +14,8 @@ import (
 )
 
 func (a *app) flowCommand() *cobra.Command {
-	return group("flow", "Apply, check, look at, run and delete flows",
-		a.flowApplyCommand(), a.flowValidateCommand(), a.flowListCommand(), a.flowShowCommand(), a.flowRunCommand(), a.flowDeleteCommand())
+	return group("flow", "Apply, check, look at, preview, run and delete flows",
+		a.flowApplyCommand(), a.flowValidateCommand(), a.flowListCommand(), a.flowShowCommand(), a.flowPreviewCommand(), a.flowRunCommand(), a.flowDeleteCommand())
 }
 
 func (a *app) flowApplyCommand() *cobra.Command {

@@ -1,7 +1,7 @@
 // Package output shows lists of flows, runs, heartbeats and groups to people and to other programs.
 //
 // It owns three formats: table for eyes, json and yaml for programs, which hold the same as the admin API gives. What
-// always holds: columns keep their order, times are UTC, and colours appear only on a terminal; nothing that came
+// always holds: columns keep their order, times are UTC unless their column is LOCAL, and colours appear only on a terminal; nothing that came
 // from outside reaches a terminal as a control sequence.
 package output
 
