@@ -24,9 +24,10 @@ const (
 	faultOversized = "oversized" // the payload is too long
 	faultBody      = "body"      // the payload is not what it may be
 	faultRejected  = "rejected"  // the handler refused it for good
+	faultPoison    = "poison"    // the handler panicked or took its worker down as often as it was delivered
 )
 
-var faults = []string{faultSubject, faultHeader, faultUnstored, faultOversized, faultBody, faultRejected}
+var faults = []string{faultSubject, faultHeader, faultUnstored, faultOversized, faultBody, faultRejected, faultPoison}
 
 const (
 	maxDeadPayload = 64 << 10 // bytes of a bad payload that are kept

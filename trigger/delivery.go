@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,23 +31,61 @@ func (c *RunConsumer) process(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	err = c.call(ctx, run)
+	if c.settle(ctx, msg, m, run, err) {
+		return
+	}
+	last := meta.NumDelivered >= uint64(c.cfg.MaxDeliver)
+	var panicked panicError
+	switch {
+	case errors.As(err, &panicked):
+		c.outcomes.WithLabelValues("panicked").Inc()
+		c.logger.Error("handler of run requests panicked", logkey.MessageID, run.ID, logkey.Group, run.Group, logkey.Flow, run.Flow,
+			logkey.Attempt, meta.NumDelivered, logkey.Error, err, logkey.Stack, panicked.stack)
+		if last {
+			c.bury(ctx, msg, letter{m, fault{faultPoison, fmt.Errorf("delivered %d times: %w", meta.NumDelivered, err)}})
+			return
+		}
+	case last && c.hold(ctx, msg, m, run):
+		return
+	default:
+		c.logger.Warn("run request could not be handled, trying again", logkey.MessageID, run.ID, logkey.Group, run.Group, logkey.Flow, run.Flow,
+			logkey.Attempt, meta.NumDelivered, logkey.Error, err)
+	}
+	c.giveBack(ctx, msg, meta.NumDelivered)
+}
+
+// settle ends a request that the handler is done with, one way or the other.
+func (c *RunConsumer) settle(ctx context.Context, msg jetstream.Msg, m stored, run RunRequest, err error) (done bool) {
 	switch {
 	case err == nil:
 		c.confirm(ctx, msg, run)
 	case errors.Is(err, ErrRejected):
 		c.bury(ctx, msg, letter{m, fault{faultRejected, err}})
 	default:
-		c.logger.Warn("run request could not be handled, trying again", logkey.MessageID, run.ID, logkey.Group, run.Group, logkey.Flow, run.Flow,
-			logkey.Attempt, meta.NumDelivered, logkey.Error, err)
-		c.giveBack(ctx, msg, meta.NumDelivered)
+		return false
 	}
+	return true
 }
 
-// call gives the handler two thirds of AckWait, so that the request is settled before another worker gets it.
-func (c *RunConsumer) call(ctx context.Context, run RunRequest) error {
+// panicError is what a handler panicked with.
+type panicError struct {
+	value any
+	stack string
+}
+
+func (e panicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.value) }
+
+// call gives the handler two thirds of AckWait, so that the request is settled before another worker gets it. A panic
+// becomes a panicError.
+func (c *RunConsumer) call(ctx context.Context, run RunRequest) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AckWait*2/3,
 		fmt.Errorf("run request not handled within %s", c.cfg.AckWait*2/3))
 	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicError{value, string(debug.Stack())}
+		}
+	}()
 	return c.handle(WithTraceParent(ctx, run.TraceParent), run)
 }
 
@@ -82,7 +121,7 @@ func (c *RunConsumer) bury(ctx context.Context, msg jetstream.Msg, bad letter) {
 // giveBack asks for another delivery: after a growing wait, or at once and elsewhere if this consumer is ending.
 func (c *RunConsumer) giveBack(ctx context.Context, msg jetstream.Msg, delivered uint64) {
 	c.outcomes.WithLabelValues("retried").Inc()
-	wait := spread(redeliverFirst, redeliverMost, int(min(delivered, 16))-1)
+	wait := spread(c.cfg.RedeliverAfter, redeliverMost, int(min(delivered, 16))-1)
 	if ctx.Err() != nil {
 		wait = time.Millisecond
 	}

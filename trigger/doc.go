@@ -37,7 +37,9 @@
 //
 // Requests to run a flow now wait in the work queue SYSTOLE_RUNS, and one of all workers takes each: a RunConsumer
 // acknowledges when its handler has written the request down, and waits for the confirmation. If it dies before that,
-// the request goes to another one, so the handler must be idempotent by the message id.
+// the request goes to another one, so the handler must be idempotent by the message id. A request that panics its
+// handler, or takes its worker down, as often as RunConsumerConfig.MaxDeliver allows is poison: it is kept once on
+// systole.dead.run and taken off the queue. Errors of the handler alone never end a request.
 //
 // Events are CloudEvents on systole.event.<group>.<kind>, for whoever listens; nothing of ours depends on them but
 // the answer to ?wait=, for which a SettledWatch subscribes before the beat is published. The stream SYSTOLE_EVENTS keeps
@@ -49,5 +51,6 @@
 //
 // The gateway authenticates; NATS does the same for those who publish directly. Give senders leave to publish on
 // systole.beat.> and systole.run.> only. A tick that does not carry JetStream's headers is a bad message, but whoever
-// may publish on systole.tick.> can forge them.
+// may publish on systole.tick.> can forge them. Workers also subscribe to $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>,
+// where nobody but the server should be able to publish.
 package trigger

@@ -2,12 +2,10 @@ package trigger
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -64,40 +62,9 @@ func (r *beatRegister) stream(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-// next reads the first message from a sequence on. With a sequence and an error, it is a message that has headers which
-// cannot be read. It asks the server itself, as the client's own call cannot step over such a message.
+// next reads the first message from a sequence on.
 func (r *beatRegister) next(ctx context.Context, from uint64) (stored, uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	request, err := json.Marshal(map[string]any{"seq": from, "next_by_subj": r.subjects.Beat("*")})
-	if err != nil {
-		return stored{}, 0, fmt.Errorf("encode request: %w", err)
-	}
-	reply, err := r.store.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+r.subjects.BeatStream(), request)
-	if err != nil {
-		return stored{}, 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Subject string    `json:"subject"`
-			Seq     uint64    `json:"seq"`
-			Header  []byte    `json:"hdrs"`
-			Data    []byte    `json:"data"`
-			Time    time.Time `json:"time"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return stored{}, 0, fmt.Errorf("read answer of JetStream: %w", err)
-	}
-	if answer.Error != nil {
-		return stored{}, 0, answer.Error
-	}
-	msg := stored{subject: answer.Message.Subject, seq: answer.Message.Seq, at: answer.Message.Time, data: answer.Message.Data}
-	if len(answer.Message.Header) > 0 {
-		msg.header, err = nats.DecodeHeadersMsg(answer.Message.Header)
-	}
-	return msg, msg.seq, err
+	return readStored(ctx, r.store.nc, r.subjects.BeatStream(), map[string]any{"seq": from, "next_by_subj": r.subjects.Beat("*")})
 }
 
 // drop removes a message that turned out to be no beat, so that it is not found again by every worker that starts

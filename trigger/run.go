@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/metric"
@@ -22,41 +23,15 @@ import (
 // consumers per group would stand in each other's way as soon as the groups of a worker change.
 const RunConsumerName = "systole-workers"
 
-// Defaults of RunConsumerConfig, and how long one request for messages stands.
+// How long one request for messages stands, and the longest wait before another delivery.
 const (
-	DefaultAckWait     = 30 * time.Second
-	DefaultConcurrency = 16
-
 	fetchWait      = 5 * time.Second
 	fetchHeartbeat = time.Second
-	redeliverFirst = time.Second
 	redeliverMost  = time.Minute
 )
 
 // ErrRejected is what a handler gives, wrapped with the reason, for a request that no repetition would help.
 var ErrRejected = errors.New("run request rejected")
-
-// RunConsumerConfig configures a RunConsumer. The zero value is fit for use.
-type RunConsumerConfig struct {
-	Prefix      string                // of all subjects; DefaultPrefix
-	Streams     StreamConfig          // how streams that are gone are made anew; its Prefix is Prefix
-	AckWait     time.Duration         // after which a request goes to another worker, 1s or more; DefaultAckWait
-	Concurrency int                   // requests handled at the same time; DefaultConcurrency
-	Logger      *slog.Logger          // nil: no logs
-	Registerer  prometheus.Registerer // nil: no metrics
-}
-
-// Validate reports every field that is out of bounds.
-func (c RunConsumerConfig) Validate() error {
-	var invalid InvalidError
-	if c.AckWait != 0 && c.AckWait < time.Second {
-		invalid.add("ack_wait", c.AckWait.String(), "1s or more")
-	}
-	if c.Concurrency < 0 || c.Concurrency > 256 {
-		invalid.add("concurrency", fmt.Sprint(c.Concurrency), "1 to 256")
-	}
-	return errors.Join(invalid.orNil(), c.Streams.Validate())
-}
 
 // RunConsumer takes run requests off the work queue, shared with all other workers.
 type RunConsumer struct {
@@ -68,6 +43,9 @@ type RunConsumer struct {
 	outcomes *prometheus.CounterVec
 	logger   *slog.Logger
 
+	holding chan struct{}  // one for each request that is kept after its last delivery
+	others  sync.WaitGroup // what goes on beside the deliveries
+
 	running atomic.Bool
 	started chan struct{}
 	once    sync.Once
@@ -75,20 +53,15 @@ type RunConsumer struct {
 
 // NewRunConsumer makes a consumer on a connection, which stays the caller's. handle is called from several goroutines
 // and must be idempotent by RunRequest.ID, as a request may be delivered again: nil settles the request, ErrRejected
-// puts it among the dead, any other error delivers it again after a growing wait.
+// puts it among the dead, any other error delivers it again after a growing wait, and so does a panic, until MaxDeliver
+// puts it among the dead.
 func NewRunConsumer(nc *nats.Conn, cfg RunConsumerConfig, handle func(context.Context, RunRequest) error) (*RunConsumer, error) {
-	cfg.Streams.Prefix = cfg.Prefix
+	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("run consumer settings: %w", err)
 	}
 	if handle == nil {
 		return nil, errors.New("run consumer: found no handler, allowed is a function")
-	}
-	if cfg.AckWait == 0 {
-		cfg.AckWait = DefaultAckWait
-	}
-	if cfg.Concurrency == 0 {
-		cfg.Concurrency = DefaultConcurrency
 	}
 	store, err := newStorer(nc, cfg.Streams, 0, newPublishMetrics(cfg.Registerer))
 	if err != nil {
@@ -99,6 +72,7 @@ func NewRunConsumer(nc *nats.Conn, cfg RunConsumerConfig, handle func(context.Co
 		cfg: cfg, subjects: Subjects{Prefix: cfg.Prefix}, store: store, handle: handle, logger: logger,
 		morgue:   newMorgue("run", store, newBadMetrics(cfg.Registerer), logger),
 		outcomes: newRunOutcomes(cfg.Registerer),
+		holding:  make(chan struct{}, maxHeld),
 		started:  make(chan struct{}),
 	}, nil
 }
@@ -112,6 +86,23 @@ func (c *RunConsumer) Run(ctx context.Context) error {
 	if !c.running.CompareAndSwap(false, true) {
 		return errors.New("consume run requests: Run was called before")
 	}
+	advisories, err := c.store.nc.SubscribeSync(c.advisorySubject())
+	if err != nil {
+		return fmt.Errorf("consume run requests: %w", err)
+	}
+	defer func() { _ = advisories.Unsubscribe() }()
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.hearAdvisories(running, advisories) })
+	group.Go(func() error { return c.keepConsuming(running) })
+	err = group.Wait()
+	c.others.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (c *RunConsumer) keepConsuming(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
 		err := c.consume(ctx)
@@ -136,6 +127,7 @@ func (c *RunConsumer) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.others.Go(func() { c.sweep(ctx, consumer.CachedInfo().AckFloor.Stream) })
 	var working sync.WaitGroup
 	defer working.Wait()
 	free := make(chan struct{}, c.cfg.Concurrency)
@@ -185,7 +177,7 @@ func (c *RunConsumer) consumer(ctx context.Context) (jetstream.Consumer, error) 
 		FilterSubject: c.subjects.runs(),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       c.cfg.AckWait,
-		MaxDeliver:    -1,
+		MaxDeliver:    c.cfg.MaxDeliver,
 	}
 	consumer, err := c.store.js.CreateOrUpdateConsumer(ctx, c.subjects.RunStream(), cfg)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -204,6 +196,6 @@ func (c *RunConsumer) consumer(ctx context.Context) (jetstream.Consumer, error) 
 func newRunOutcomes(r prometheus.Registerer) *prometheus.CounterVec {
 	return metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "systole_run_requests_total",
-		Help: "Deliveries of run requests, by outcome: accepted, unconfirmed, dead, retried.",
+		Help: "Deliveries of run requests, by outcome: accepted, unconfirmed, dead, retried, panicked, held.",
 	}, []string{"outcome"}))
 }

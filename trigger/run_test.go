@@ -215,6 +215,7 @@ func TestRunConsumerSettingsAreValidatedByName(t *testing.T) {
 	take := newInbox[RunRequest]().take
 	for name, cfg := range map[string]RunConsumerConfig{
 		"ack_wait": {AckWait: time.Millisecond}, "concurrency": {Concurrency: -1}, "prefix": {Prefix: "a b"},
+		"redeliver_after": {RedeliverAfter: time.Hour}, "max_deliver": {MaxDeliver: -1},
 	} {
 		if _, err := NewRunConsumer(nc, cfg, take); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

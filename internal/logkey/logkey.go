@@ -37,4 +37,5 @@ const (
 	RetryAt      = "retry_at"
 	From         = "from"
 	To           = "to"
+	Stack        = "stack" // of a panic, several lines
 )
