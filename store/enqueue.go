@@ -29,7 +29,8 @@ type RunNow struct {
 var runIDPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}~[0-9]{16}(-[0-9]{1,20})?$`)
 
 // Enqueue accepts a run-now: the run is pending, and can be read, once this returns. It fails with ErrNotFound for an
-// unknown flow and with ErrQueueFull. Repeating it with the same id gives the same answer and one run.
+// unknown flow, with ErrQueueFull, and with an InvalidError that lists everything in which the parameters differ from the
+// schema of the flow; a flow without one takes any object. Repeating it with the same id gives the same answer and one run.
 func (s *Store) Enqueue(ctx context.Context, ask RunNow) (runID string, err error) {
 	if ask.ID != "" && (!runIDPattern.MatchString(ask.ID) || flowOf(ask.ID) != ask.Flow) {
 		return "", InvalidError{{Field: "id", Found: fmt.Sprintf("%.80q", ask.ID), Allowed: "flow~ and 16 digits"}}
@@ -41,6 +42,9 @@ func (s *Store) Enqueue(ctx context.Context, ask RunNow) (runID string, err erro
 		}
 	}
 	p := s.partitionOf(ask.Group, ask.Flow)
+	if err := s.checkParams(ctx, p, ask); err != nil {
+		return "", err
+	}
 	if ask.ID == "" {
 		if ask.ID, err = s.newRunID(ctx, p, ask.Flow); err != nil {
 			return "", err

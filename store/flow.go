@@ -170,6 +170,7 @@ func (f DataFlow) Validate() error {
 		invalid.add("timeout", f.Timeout.String(), "a duration above 0 and up to 168h, such as 5m")
 	}
 	f.validatePolicies(&invalid)
+	f.validateParams(&invalid)
 	f.validateKind(&invalid)
 	return invalid.orNil()
 }
@@ -218,17 +219,11 @@ func (f DataFlow) validatePolicies(invalid *InvalidError) {
 	if f.PauseAfter < 0 || f.PauseAfter > maxPauseAfter {
 		invalid.add("pause_after", fmt.Sprint(f.PauseAfter), fmt.Sprintf("0 (never) to %d failed occurrences in a row", maxPauseAfter))
 	}
-	absent := func(field string, set bool, found any) {
-		if set {
-			invalid.add(field, fmt.Sprint(found), "leaving it out"+later)
-		}
-	}
-	absent("params", len(f.Params) > 0, string(f.Params))
 	if f.Retry != nil {
 		f.Retry.validate(invalid)
 	}
 	if f.Concurrency != nil {
-		absent("concurrency", true, fmt.Sprintf("%+v", *f.Concurrency))
+		invalid.add("concurrency", fmt.Sprintf("%+v", *f.Concurrency), "leaving it out"+later)
 	}
 }
 

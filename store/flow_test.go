@@ -64,6 +64,9 @@ func TestValidateRefuses(t *testing.T) {
 	header := func(name, value string) func(*store.DataFlow) {
 		return web(func(s *store.HTTPSpec) { s.Headers = map[string]string{name: value} })
 	}
+	params := func(text string) func(*store.DataFlow) {
+		return func(f *store.DataFlow) { f.Params = json.RawMessage(text) }
+	}
 	env := func(name, value string) func(*store.DataFlow) {
 		return exec(func(s *store.ExecSpec) { s.Env = map[string]string{name: value} })
 	}
@@ -104,11 +107,14 @@ func TestValidateRefuses(t *testing.T) {
 		{"catchup_limit", func(f *store.DataFlow) { f.CatchupLimit = 3 }, "catchup_limit", "beside catchup: all"},
 		{"a negative start_deadline", func(f *store.DataFlow) { f.StartDeadline = store.Duration(-time.Minute) }, "start_deadline", "above 0"},
 		{"a negative pause_after", func(f *store.DataFlow) { f.PauseAfter = -1 }, "pause_after", "0 (never)"},
-		{"params", func(f *store.DataFlow) { f.Params = json.RawMessage(`{}`) }, "params", "this version"},
 		{"too many attempts", retry(func(r *store.Retry) { r.Attempts = 1000 }), "retry.attempts", "1 to 100"},
 		{"a wait that shrinks", retry(func(r *store.Retry) { r.Factor = 0.5 }), "retry.factor", "1 to 100"},
 		{"a longest wait below the first", retry(func(r *store.Retry) { r.Max = 1 }), "retry.max", "retry.initial"},
 		{"more than all of the wait as jitter", retry(func(r *store.Retry) { r.Jitter = 2 }), "retry.jitter", "0 to 1"},
+		{"params that are no schema", params(`[]`), "params", "an object"},
+		{"params of another type", params(`{"type":"array"}`), "params.type", "object"},
+		{"params of no type", params(`{"properties":{"day":{"type":"date"}}}`), "params.properties.day.type", "string"},
+		{"params with a schema from elsewhere", params(`{"$ref":"https://example.com/x"}`), "params.$ref", "#/$defs"},
 		{"concurrency", func(f *store.DataFlow) { f.Concurrency = &store.Concurrency{Key: "k", Max: 1} }, "concurrency", "this version"},
 		{"no kind", func(f *store.DataFlow) { f.Function = nil }, "", "exactly one of"},
 		{"two kinds", func(f *store.DataFlow) { f.Exec = &store.ExecSpec{Command: []string{"true"}} }, "function", "exactly one of"},

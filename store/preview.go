@@ -32,15 +32,16 @@ type PreviewSlot struct {
 	Local string    `json:"local,omitempty"`
 }
 
-// PreviewBeat is what one heartbeat would do with the slots that are due as of it.
+// PreviewBeat is what one heartbeat would do with the slots that are due as of it. Where each missed slot is caught up, it
+// has an entry per run.
 type PreviewBeat struct {
 	At time.Time `json:"at"`
 	// Slot is the slot that the run carries; nil where every slot was missed.
 	Slot *time.Time `json:"slot,omitempty"`
-	// Coalesced are further slots that the same run stands for: the first ten of CoalescedCount.
+	// Coalesced are earlier slots that the same run stands for: the first ten of CoalescedCount.
 	Coalesced      []time.Time `json:"coalesced,omitempty"`
 	CoalescedCount int         `json:"coalesced_count"`
-	// Missed are slots that are recorded as missed: the first ten of MissedCount.
+	// Missed are slots for which nothing runs, by start_deadline or catchup_limit: the first ten of MissedCount.
 	Missed      []time.Time `json:"missed,omitempty"`
 	MissedCount int         `json:"missed_count"`
 }
@@ -61,7 +62,7 @@ func (f DataFlow) Preview(from time.Time, beats time.Duration, count int) (Previ
 	if schedule.every != 0 {
 		first, ok = from, true
 	}
-	return f.preview(schedule, plan{from: from, first: first, pending: first, endless: ok, beats: beats, count: count})
+	return f.preview(schedule, forecast{from: from, first: first, pending: first, endless: ok, beats: beats, count: count})
 }
 
 // Preview is DataFlow.Preview for a flow where it stands: on the grid of its next slot, and beginning with the slot that is
@@ -72,7 +73,7 @@ func (v FlowView) Preview(from time.Time, beats time.Duration, count int) (Previ
 		return v.DataFlow.Preview(from, beats, count)
 	}
 	from = from.UTC().Truncate(time.Millisecond)
-	p := plan{from: from, first: v.NextSlot.UTC(), endless: true, beats: beats, count: count}
+	p := forecast{from: from, first: v.NextSlot.UTC(), endless: true, beats: beats, count: count}
 	if v.RunningID != "" { // its next slot is being worked on
 		p.first, p.endless = schedule.After(p.first)
 	}
@@ -87,15 +88,15 @@ func (v FlowView) Preview(from time.Time, beats time.Duration, count int) (Previ
 	return v.preview(schedule, p)
 }
 
-// plan is what a preview is made of: pending is the slot that waits for a heartbeat, first the first one from from on.
-type plan struct {
+// forecast is what a preview is made of: pending is the slot that waits for a heartbeat, first the first one from from on.
+type forecast struct {
 	from, first, pending time.Time
 	endless              bool // there are such slots
 	beats                time.Duration
 	count                int
 }
 
-func (p plan) validate() error {
+func (p forecast) validate() error {
 	if p.count < 1 || p.count > MaxPreview {
 		return FieldError{Field: "count", Found: fmt.Sprint(p.count), Allowed: fmt.Sprintf("1 to %d", MaxPreview)}
 	}
@@ -105,12 +106,9 @@ func (p plan) validate() error {
 	return nil
 }
 
-func (f DataFlow) preview(schedule Schedule, p plan) (Preview, error) {
+func (f DataFlow) preview(schedule Schedule, p forecast) (Preview, error) {
 	if err := p.validate(); err != nil {
 		return Preview{}, err
-	}
-	if f.Catchup != "" && f.Catchup != CatchupLatest {
-		return Preview{}, InvalidError{{Field: "catchup", Found: quoted(string(f.Catchup)), Allowed: "latest; nothing else can be previewed"}}
 	}
 	preview := Preview{Flow: f.Name, Group: f.Group, From: p.from, Slots: []PreviewSlot{}, BeatsEvery: Duration(p.beats), Warnings: []string{}}
 	if !p.endless {
@@ -124,8 +122,9 @@ func (f DataFlow) preview(schedule Schedule, p plan) (Preview, error) {
 		preview.Slots = append(preview.Slots, schedule.previewSlot(slot))
 	}
 	if p.beats > 0 {
-		preview.Beats = schedule.beat(p, time.Duration(f.StartDeadline))
-		preview.warn(schedule, time.Duration(f.StartDeadline))
+		planner := planner{flow: f.WithDefaults(), schedule: schedule}
+		preview.Beats = planner.forecast(p)
+		preview.warn(schedule)
 	}
 	return preview, nil
 }

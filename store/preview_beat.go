@@ -5,46 +5,43 @@ import (
 	"time"
 )
 
-// beat goes from one heartbeat that has something to do to the next: what lies between is skipped, not walked through.
-func (s Schedule) beat(p plan, deadline time.Duration) []PreviewBeat {
+// forecast goes from one heartbeat that has something to do to the next: what lies between is skipped, not walked through.
+func (p planner) forecast(f forecast) []PreviewBeat {
 	var beats []PreviewBeat
-	slot, ok, dueAt := p.pending, true, s.DueAt(p.pending)
-	for at := p.from; ok && len(beats) < p.count; {
-		at = at.Add(max(0, dueAt.Sub(at)/p.beats) * p.beats)
+	slot, dueAt := f.pending, p.schedule.DueAt(f.pending)
+	for at := f.from; !slot.IsZero() && len(beats) < f.count; {
+		at = at.Add(max(0, dueAt.Sub(at)/f.beats) * f.beats)
 		for !DueToRun(dueAt, at) {
-			at = at.Add(p.beats)
+			at = at.Add(f.beats)
 		}
-		var next time.Time
-		end := at
-		if next, ok = s.Next(slot, at); ok {
-			end = next.Add(-1)
+		decided := p.plan(slot, at)
+		beats = append(beats, p.previewBeat(at, decided))
+		if slot = decided.next; slot.IsZero() {
+			break
 		}
-		beats = append(beats, s.previewBeat(at, slot, end, deadline))
-		slot, dueAt = next, s.DueAfter(next, at)
+		dueAt = p.schedule.DueAfter(slot, at)
+		if p.flow.Catchup == CatchupAll {
+			dueAt = p.schedule.DueAt(slot)
+		}
 	}
 	return beats
 }
 
-// previewBeat shares out the slots from one until an instant, which a heartbeat settles: a slot later than the deadline
-// (0: none) is missed, the first other one runs, and its run stands for the rest.
-func (s Schedule) previewBeat(at, slot, until time.Time, deadline time.Duration) PreviewBeat {
+func (p planner) previewBeat(at time.Time, decided plan) PreviewBeat {
 	beat := PreviewBeat{At: at}
-	total := s.Count(slot, until)
-	runs := slot
-	if late := at.Add(-deadline - 1); deadline > 0 && !late.Before(slot) {
-		beat.MissedCount = min(total, s.Count(slot, late))
-		beat.Missed = s.listed(slot, beat.MissedCount)
-		latest, _ := s.Latest(late, slot)
-		runs, _ = s.After(latest)
+	if decided.run {
+		beat.Slot = &decided.slot
 	}
-	if beat.MissedCount == total {
-		return beat
+	for _, note := range decided.notes {
+		listed := p.schedule.listed(note.from, note.count)
+		if note.reason == ReasonNoHeartbeat {
+			beat.Coalesced, beat.CoalescedCount = listed, note.count
+			continue
+		}
+		beat.Missed = append(beat.Missed, listed...)
+		beat.MissedCount += note.count
 	}
-	beat.Slot, beat.CoalescedCount = &runs, total-beat.MissedCount-1
-	if beat.CoalescedCount > 0 {
-		further, _ := s.After(runs)
-		beat.Coalesced = s.listed(further, beat.CoalescedCount)
-	}
+	beat.Missed = beat.Missed[:min(len(beat.Missed), maxListed)]
 	return beat
 }
 
@@ -59,7 +56,7 @@ func (s Schedule) listed(slot time.Time, count int) []time.Time {
 }
 
 // warn compares the cadence with the shortest gap between the slots, and tells what becomes of those.
-func (p *Preview) warn(s Schedule, deadline time.Duration) {
+func (p *Preview) warn(s Schedule) {
 	runs, coalesced, missed := 0, 0, 0
 	for _, beat := range p.Beats {
 		coalesced, missed = coalesced+beat.CoalescedCount, missed+beat.MissedCount
@@ -69,13 +66,13 @@ func (p *Preview) warn(s Schedule, deadline time.Duration) {
 	}
 	if gap := p.shortestGap(s); gap > 0 && time.Duration(p.BeatsEvery) > gap {
 		p.Warnings = append(p.Warnings, fmt.Sprintf(
-			"a heartbeat every %s is slower than the flow, whose slots come as close as %s: of the next %d slots, %d run and %d are covered by the run of an earlier slot",
+			"a heartbeat every %s is slower than the flow, whose slots come as close as %s: of the next %d slots, %d run and %d are covered by the run of a later slot",
 			p.BeatsEvery, Duration(gap), runs+coalesced+missed, runs, coalesced))
 	}
 	if missed > 0 {
 		p.Warnings = append(p.Warnings, fmt.Sprintf(
-			"with a heartbeat every %s, %d of the next %d slots are missed: they come later than the start_deadline of %s",
-			p.BeatsEvery, missed, runs+coalesced+missed, Duration(deadline)))
+			"with a heartbeat every %s, %d of the next %d slots are missed, by start_deadline or by what catchup runs",
+			p.BeatsEvery, missed, runs+coalesced+missed))
 	}
 }
 

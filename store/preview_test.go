@@ -48,11 +48,11 @@ func TestPreviewTellsWhatEachHeartbeatWouldDo(t *testing.T) {
 	}{
 		{"beats as frequent as the slots", store.DataFlow{Every: minute}, "2026-01-01T10:00:00Z", time.Minute, []string{"10:00:00: 10:00:00 +0 -0", "10:01:00: 10:01:00 +0 -0", "10:02:00: 10:02:00 +0 -0"}, ""},
 		{"beats that are more frequent are left out where they have nothing to do", store.DataFlow{Every: five}, "2026-01-01T10:00:00Z", time.Minute, []string{"10:00:00: 10:00:00 +0 -0", "10:05:00: 10:05:00 +0 -0", "10:10:00: 10:10:00 +0 -0"}, ""},
-		{"slower beats coalesce", store.DataFlow{Every: minute}, "2026-01-01T10:00:00Z", 3 * time.Minute, []string{"10:00:00: 10:00:00 +0 -0", "10:03:00: 10:01:00 +1 -0", "10:06:00: 10:03:00 +2 -0"}, "a heartbeat every 3m is slower than the flow, whose slots come as close as 1m: of the next 6 slots, 3 run and 3 are covered by the run of an earlier slot"},
+		{"slower beats coalesce", store.DataFlow{Every: minute}, "2026-01-01T10:00:00Z", 3 * time.Minute, []string{"10:00:00: 10:00:00 +0 -0", "10:03:00: 10:02:00 +1 -0", "10:06:00: 10:05:00 +2 -0"}, "a heartbeat every 3m is slower than the flow, whose slots come as close as 1m: of the next 6 slots, 3 run and 3 are covered by the run of a later slot"},
 		{"a beat early by the slack runs the slot", store.DataFlow{Cron: "* * * * *"}, "2026-01-01T09:59:59Z", time.Minute, []string{"09:59:59: 10:00:00 +0 -0", "10:00:59: 10:01:00 +0 -0", "10:01:59: 10:02:00 +0 -0"}, ""},
 		{"a beat earlier than the slack does not", store.DataFlow{Cron: "* * * * *"}, "2026-01-01T09:59:58.999Z", time.Minute, []string{"10:00:58: 10:00:00 +0 -0", "10:01:58: 10:01:00 +0 -0", "10:02:58: 10:02:00 +0 -0"}, ""},
 		{"a cron slot at from counts", store.DataFlow{Cron: "0 10 * * *"}, "2026-01-01T10:00:00Z", time.Hour, []string{"10:00:00: 10:00:00 +0 -0", "10:00:00: 10:00:00 +0 -0", "10:00:00: 10:00:00 +0 -0"}, ""},
-		{"what is later than the deadline is missed", store.DataFlow{Every: minute, StartDeadline: store.Duration(90 * time.Second)}, "2026-01-01T10:00:00Z", 4 * time.Minute, []string{"10:00:00: 10:00:00 +0 -0", "10:04:00: 10:03:00 +0 -2", "10:08:00: 10:07:00 +0 -3"}, "5 of the next 8 slots are missed: they come later than the start_deadline of 1m30s"},
+		{"what is later than the deadline is missed", store.DataFlow{Every: minute, StartDeadline: store.Duration(90 * time.Second)}, "2026-01-01T10:00:00Z", 4 * time.Minute, []string{"10:00:00: 10:00:00 +0 -0", "10:04:00: 10:03:00 +0 -2", "10:08:00: 10:07:00 +0 -3"}, "5 of the next 8 slots are missed, by start_deadline or by what catchup runs"},
 		{"if all are later, none runs", store.DataFlow{Cron: "30 * * * *", StartDeadline: minute}, "2026-01-01T10:00:00Z", time.Hour, []string{"11:00:00: none +0 -1", "12:00:00: none +0 -1", "13:00:00: none +0 -1"}, "3 of the next 3 slots are missed"},
 		{"a flow on demand", store.DataFlow{}, "2026-01-01T10:00:00Z", time.Hour, nil, "on demand"},
 	} {
@@ -74,7 +74,8 @@ func TestPreviewAccountsForEverySlotOnce(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(10, 11))
 	for range 300 {
-		flow := store.DataFlow{Cron: randomCron(random), Timezone: "Europe/Berlin", StartDeadline: store.Duration(random.IntN(2)) * store.Duration(random.Int64N(int64(time.Hour)))}
+		flow := store.DataFlow{Cron: randomCron(random), Timezone: "Europe/Berlin", StartDeadline: store.Duration(random.IntN(2)) * store.Duration(random.Int64N(int64(time.Hour))),
+			Catchup: []store.Catchup{store.CatchupLatest, store.CatchupAll, store.CatchupNone}[random.IntN(3)]}
 		from := aroundAChange(random)
 		got, err := flow.Preview(from, time.Duration(random.IntN(7200)+1)*time.Second, 20)
 		if err != nil {
@@ -86,7 +87,7 @@ func TestPreviewAccountsForEverySlotOnce(t *testing.T) {
 			if !store.DueToRun(schedule.DueAt(slot), beat.At) || beat.At.Sub(got.From)%time.Duration(got.BeatsEvery) != 0 {
 				t.Fatalf("%+v: %s is not due", beat, slot)
 			}
-			for range beat.MissedCount {
+			for range beat.MissedCount + beat.CoalescedCount {
 				slot, _ = schedule.After(slot)
 			}
 			if beat.Slot == nil {
@@ -95,9 +96,7 @@ func TestPreviewAccountsForEverySlotOnce(t *testing.T) {
 			if !beat.Slot.Equal(slot) || len(beat.Coalesced) != min(beat.CoalescedCount, 10) {
 				t.Fatalf("%q: %+v, want slot %s", flow.Cron, beat, slot)
 			}
-			for range beat.CoalescedCount + 1 {
-				slot, _ = schedule.After(slot)
-			}
+			slot, _ = schedule.After(slot)
 		}
 	}
 }
@@ -114,7 +113,7 @@ func TestPreviewOfAFlowThatStandsSomewhereKeepsToItsGrid(t *testing.T) {
 		want string
 	}{
 		{"waiting", view("2026-01-01T10:03:00Z", false, ""), "10:03:00 [10:03:00: 10:03:00 +0 -0 10:08:00: 10:08:00 +0 -0]"},
-		{"due for long", view("2026-01-01T09:43:00Z", true, ""), "10:03:00 [10:00:00: 09:43:00 +3 -0 10:03:00: 10:03:00 +0 -0]"},
+		{"due for long", view("2026-01-01T09:43:00Z", true, ""), "10:03:00 [10:00:00: 09:58:00 +3 -0 10:03:00: 10:03:00 +0 -0]"},
 		{"running", view("2026-01-01T09:58:00Z", false, "x~1"), "10:03:00 [10:03:00: 10:03:00 +0 -0 10:08:00: 10:08:00 +0 -0]"},
 		{"from far ahead", view("2026-01-01T08:03:00Z", false, ""), "10:03:00 [10:03:00: 10:03:00 +0 -0 10:08:00: 10:08:00 +0 -0]"},
 	} {
@@ -144,7 +143,7 @@ func TestPreviewRefusesWhatItCannotShow(t *testing.T) {
 		field string
 	}{
 		{store.DataFlow{}, 0, 0, "count"}, {store.DataFlow{}, 0, 1001, "count"}, {store.DataFlow{}, -time.Second, 1, "beats"},
-		{store.DataFlow{}, time.Microsecond, 1, "beats"}, {store.DataFlow{Cron: "x"}, 0, 1, "cron"}, {store.DataFlow{Catchup: store.CatchupAll}, 0, 1, "catchup"},
+		{store.DataFlow{}, time.Microsecond, 1, "beats"}, {store.DataFlow{Cron: "x"}, 0, 1, "cron"},
 	} {
 		_, err := test.flow.Preview(now, test.beats, test.count)
 		var field store.FieldError
@@ -188,5 +187,5 @@ func ExampleDataFlow_Preview() {
 	// 2026-03-28T02:20:00+01:00
 	// 2026-03-28T02:40:00+01:00
 	// 2026-03-29T03:00:00+02:00
-	// a heartbeat every 1h is slower than the flow, whose slots come as close as 20m: of the next 5 slots, 4 run and 1 are covered by the run of an earlier slot
+	// a heartbeat every 1h is slower than the flow, whose slots come as close as 20m: of the next 5 slots, 4 run and 1 are covered by the run of a later slot
 }

@@ -27,7 +27,7 @@ func (a *app) flowPreviewCommand() *cobra.Command {
 		Use: "preview FLOW | preview -f FILE|DIR|- [FLOW]", Short: "Show the next slots of a flow, and what heartbeats would make of them",
 		Long: `Show the next slots of a flow: of one that is applied, from where it stands, or of one in a file, without a server,
 as if it were applied at --from. With --beats, show also what a heartbeat at --from and one each such time after it would
-do: which slots they run, which ones share the run of an earlier slot, and a warning where they are slower than the flow.`,
+do: which slots they run, which ones share the run of a later slot, and a warning where they are slower than the flow.`,
 		Example: "  systole flow preview orders-sync --beats 5m\n  systole flow preview -f flows/ orders-sync --beats 2h --from 2026-03-29T00:00:00Z --count 20\n  cat flow.yaml | systole flow preview -f - -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

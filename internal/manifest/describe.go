@@ -33,6 +33,7 @@ func descriptions() map[string]map[string]string {
 			"overlap":     "What happens when the flow is due while it still runs: forbid waits for the end.",
 			"catchup":     "What happens to slots for which no heartbeat came: latest makes one run for all of them.",
 			"retry":       "How often a failed occurrence is attempted.",
+			"params":      "A JSON Schema (2020-12) of type object, which the parameters of a run on demand must meet. Left out: any object.",
 			"function":    "Run a Go function that is registered in the worker's binary.",
 			"exec":        "Run a command in its own process group, with a clean environment.",
 			"http":        "Send one HTTP request.",
