@@ -14,12 +14,13 @@ import (
 )
 
 // What the server delivers no more stays in the work queue until it is too old. It says so once, in an advisory that
-// nobody may hear, as when the request took down the only worker; so a consumer also looks for such requests when it
-// begins. Every worker that hears of one keeps it among the dead, under the same message id, and one of them takes
+// nobody may hear, as when the request took down the only worker; so a consumer also looks for such requests now and
+// then. Every worker that hears of one keeps it among the dead, under the same message id, and one of them takes
 // it out of the queue.
 
 const (
 	maxSwept   = 1000            // requests of one sweep; the next one goes on
+	sweepEvery = time.Minute     // between two looks
 	sweepDelay = 2 * time.Second // within which an acknowledged request is out of the queue
 )
 
@@ -49,7 +50,7 @@ func (c *RunConsumer) hearAdvisories(ctx context.Context, subscription *nats.Sub
 		case c.store.nc.IsClosed():
 			return fmt.Errorf("consume run requests: %w", nats.ErrConnectionClosed)
 		case err != nil:
-			c.logger.Warn("not told of run requests that are delivered no more; looking for them at the next start", logkey.Error, err)
+			c.logger.Warn("not told of run requests that are delivered no more; looking for them now and then", logkey.Error, err)
 			return nil
 		}
 		var about advisory
@@ -57,6 +58,33 @@ func (c *RunConsumer) hearAdvisories(ctx context.Context, subscription *nats.Sub
 			c.exhausted(ctx, about)
 		}
 	}
+}
+
+// keepSweeping looks for what the advisories did not tell, until ctx ends.
+func (c *RunConsumer) keepSweeping(ctx context.Context) {
+	for {
+		if settled, err := c.settledUpTo(ctx); err == nil { // else there is no consumer, or no server
+			c.sweep(ctx, settled)
+		}
+		if pause(ctx, c.sweepEvery) != nil {
+			return
+		}
+	}
+}
+
+// settledUpTo gives the sequence up to which the server waits for no acknowledgement and has nothing left to deliver.
+func (c *RunConsumer) settledUpTo(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	consumer, err := c.store.js.Consumer(ctx, c.subjects.RunStream(), RunConsumerName)
+	if err != nil {
+		return 0, err
+	}
+	info := consumer.CachedInfo()
+	if info.NumAckPending == 0 {
+		return max(info.AckFloor.Stream, info.Delivered.Stream), nil
+	}
+	return info.AckFloor.Stream, nil
 }
 
 // sweep looks for requests up to a sequence up to which all were settled: what is still there is delivered no more.
@@ -70,6 +98,7 @@ func (c *RunConsumer) sweep(ctx context.Context, settled uint64) {
 		found = append(found, advisory{Time: m.at, Seq: seq, Deliveries: uint64(c.cfg.MaxDeliver)})
 		from = seq + 1
 	}
+	// An acknowledged request is taken out of the queue a moment later.
 	if len(found) == 0 || pause(ctx, sweepDelay) != nil {
 		return
 	}

@@ -141,7 +141,7 @@ func TestWhatTheServerGivesUpOnEndsAmongTheDeadOnce(t *testing.T) {
 	onlyPoison(t, nc, subjects, "delivered 1 times")
 }
 
-func TestWhatTheServerGaveUpOnWhileNobodyListenedIsFoundAtTheNextStart(t *testing.T) {
+func TestWhatTheServerGaveUpOnWhileNobodyListenedIsFoundLater(t *testing.T) {
 	t.Parallel()
 	nc, subjects := natsWithStreams(t)
 	cfg := RunConsumerConfig{Prefix: subjects.Prefix, AckWait: time.Second, MaxDeliver: 1}
@@ -157,7 +157,9 @@ func TestWhatTheServerGaveUpOnWhileNobodyListenedIsFoundAtTheNextStart(t *testin
 	}
 	send(t, nc, subjects.Run("default", "users"), "")
 	for range 2 {
-		consume(t, testenv.Connect(t, nc.ConnectedUrl()), cfg, runs.take)
+		consumer := newConsumer(t, testenv.Connect(t, nc.ConnectedUrl()), cfg, runs.take)
+		consumer.sweepEvery = 50 * time.Millisecond
+		running(t, consumer.Run, consumer.Started())
 	}
 	if run := runs.next(t); run.Flow != "users" {
 		t.Errorf("%+v", run)

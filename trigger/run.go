@@ -43,6 +43,8 @@ type RunConsumer struct {
 	outcomes *prometheus.CounterVec
 	logger   *slog.Logger
 
+	sweepEvery time.Duration
+
 	holding chan struct{}  // one for each request that is kept after its last delivery
 	others  sync.WaitGroup // what goes on beside the deliveries
 
@@ -72,8 +74,8 @@ func NewRunConsumer(nc *nats.Conn, cfg RunConsumerConfig, handle func(context.Co
 		cfg: cfg, subjects: Subjects{Prefix: cfg.Prefix}, store: store, handle: handle, logger: logger,
 		morgue:   newMorgue("run", store, newBadMetrics(cfg.Registerer), logger),
 		outcomes: newRunOutcomes(cfg.Registerer),
-		holding:  make(chan struct{}, maxHeld),
-		started:  make(chan struct{}),
+		holding:  make(chan struct{}, maxHeld), sweepEvery: sweepEvery,
+		started: make(chan struct{}),
 	}, nil
 }
 
@@ -94,6 +96,7 @@ func (c *RunConsumer) Run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.hearAdvisories(running, advisories) })
 	group.Go(func() error { return c.keepConsuming(running) })
+	group.Go(func() error { c.keepSweeping(running); return nil })
 	err = group.Wait()
 	c.others.Wait()
 	if ctx.Err() != nil {
@@ -127,7 +130,6 @@ func (c *RunConsumer) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.others.Go(func() { c.sweep(ctx, consumer.CachedInfo().AckFloor.Stream) })
 	var working sync.WaitGroup
 	defer working.Wait()
 	free := make(chan struct{}, c.cfg.Concurrency)
