@@ -104,7 +104,7 @@ func TestAGoodMessageThatTookABadOnesSequenceIsNotRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	register := &beatRegister{store: store, subjects: subjects}
-	send(t, nc, subjects.Beat("default"), "")
+	mustPublish(t, publisher(t, nc, subjects.Prefix), Beat{Group: "default"}) // stored, not only sent
 	if err := register.drop(t.Context(), stored{seq: 1, at: time.Now().Add(-time.Hour)}); err != nil {
 		t.Error(err)
 	}
