@@ -15,19 +15,13 @@ func registered(b *testing.B) *fixture {
 	b.Helper()
 	server := testenv.StartRedis(b, "--appendonly", "no")
 	f := fixtureOver(b, connect(b, server.URL()), store.Config{Prefix: "bench"})
-	const flows, writers = 100_000, 16
-	var writing sync.WaitGroup
-	for w := range writers {
-		writing.Go(func() {
-			for n := w; n < flows; n += writers {
-				if _, err := f.PutFlow(f.ctx, function(fmt.Sprintf("flow-%06d", n), everyMinute)); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
+	flows := make([]store.DataFlow, 100_000)
+	for n := range flows {
+		flows[n] = function(fmt.Sprintf("flow-%06d", n), everyMinute)
 	}
-	writing.Wait()
+	if _, err := f.PutFlows(f.ctx, "", flows); err != nil {
+		b.Fatal(err)
+	}
 	return f
 }
 

@@ -122,7 +122,7 @@ func TestAFlowThatIsDeletedWhileItRunsEndsWithThatRun(t *testing.T) {
 	}
 	for _, key := range f.Keys(f.p) {
 		name := key[strings.LastIndex(key, ":")+1:]
-		gone := slices.Contains([]string{"defs", "names", "state", "due", "leases", "held"}, name)
+		gone := slices.Contains([]string{"defs", "names", "state", "due", "leases", "held", "sources"}, name)
 		if gone && f.client.Exists(f.ctx, key).Val() != 0 {
 			t.Errorf("%s is left", name)
 		}

@@ -39,6 +39,9 @@
 // Everything kept has a bound: runs per flow, the time they are kept, the bytes of their output, beats, waiting
 // run-nows.
 //
+// Putting a definition that is there already changes nothing: the flow keeps its slot and its history. Where a flow was
+// applied from, its source, is kept apart from its definition and its state, so that it can be written whoever holds it.
+//
 // # Layout
 //
 // A group's flows live in a fixed number of partitions. A partition is a fixed set of keys under one hash tag, so

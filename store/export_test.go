@@ -36,3 +36,6 @@ func (s *Store) Keys(p Partition) []string { return s.keys(p) }
 
 // PartitionOf is where a flow lives.
 func (s *Store) PartitionOf(group, name string) Partition { return s.partitionOf(group, name) }
+
+// Diff compares two definitions in JSON.
+var Diff = diff

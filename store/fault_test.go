@@ -69,6 +69,32 @@ func TestACallWhoseAnswerIsLostIsRepeatedAndDoesNothingTwice(t *testing.T) {
 				f.Errorf("put: %s, %v", change, err)
 			}
 		},
+		"put_flow, a batch": func(f lost) {
+			flows := []store.DataFlow{function("a", everyHour), function("b", everyMinute), function("c")}
+			f.cut()
+			changes, err := f.PutFlows(f.ctx, "files", flows)
+			if err != nil || results(changes) != "a changed, b created, c created" || len(changes[0].Changes) != 2 {
+				f.Errorf("put: %+v, %v", changes, err)
+			}
+			if changes, err = f.PutFlows(f.ctx, "files", flows); err != nil || results(changes) != "a unchanged, b unchanged, c unchanged" {
+				f.Errorf("put again: %+v, %v", changes, err)
+			}
+		},
+		"put_flow, the source alone": func(f lost) {
+			f.cut()
+			if changes, err := f.PutFlows(f.ctx, "files", []store.DataFlow{function("a", everyMinute)}); err != nil || results(changes) != "a changed" {
+				f.Errorf("put: %+v, %v", changes, err)
+			}
+		},
+		"delete_flow of a source": func(f lost) {
+			if _, err := f.PutFlows(f.ctx, "files", []store.DataFlow{function("b")}); err != nil {
+				f.Fatal(err)
+			}
+			f.cut()
+			if err := f.DeleteFlowFrom(f.ctx, "files", "default", "b"); err != nil {
+				f.Errorf("delete: %v", err)
+			}
+		},
 		"delete_flow": func(f lost) {
 			f.cut()
 			if err := f.DeleteFlow(f.ctx, "default", "a"); err != nil {

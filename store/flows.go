@@ -28,6 +28,7 @@ func pageSize(limit int) int {
 type storedFlow struct {
 	def    string
 	flow   DataFlow
+	source string
 	state  flowState
 	held   string // packed, empty unless a run holds the flow
 	packed string // the state as Redis holds it
@@ -109,6 +110,7 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 	defs := pipe.HMGet(ctx, s.key(p, "defs"), names...)
 	states := pipe.HMGet(ctx, s.key(p, "state"), names...)
 	held := pipe.HMGet(ctx, s.key(p, "held"), names...)
+	sources := pipe.HMGet(ctx, s.key(p, "sources"), names...)
 	scores := make([]*redis.FloatCmd, len(names))
 	for i, name := range names {
 		scores[i] = pipe.ZScore(ctx, s.key(p, "due"), name)
@@ -121,7 +123,7 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 		if defs.Val()[i] == nil || states.Val()[i] == nil {
 			continue
 		}
-		flow := storedFlow{def: text(defs.Val()[i]), held: text(held.Val()[i]), packed: text(states.Val()[i])}
+		flow := storedFlow{def: text(defs.Val()[i]), source: text(sources.Val()[i]), held: text(held.Val()[i]), packed: text(states.Val()[i])}
 		if scores[i].Err() == nil {
 			score := scores[i].Val()
 			flow.score = &score
@@ -141,7 +143,7 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 func (f storedFlow) view(now time.Time) FlowView {
 	past := f.state.past
 	view := FlowView{
-		DataFlow: f.flow, LastRunID: past.Run, LastStatus: past.Status, LastSlot: fromMS(past.Slot),
+		DataFlow: f.flow, Source: f.source, LastRunID: past.Run, LastStatus: past.Status, LastSlot: fromMS(past.Slot),
 		LastEndedAt: fromMS(past.End), Failures: past.Failures,
 		SlotsRan: past.Ran, SlotsMissed: past.Missed, SlotsSkipped: past.Skipped,
 		Paused: past.Paused != 0, PausedReason: past.PausedReason, PausedAt: fromMS(past.Paused),

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,92 +10,26 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// putAttempts bounds how often PutFlow starts over because someone else wrote the flow in between.
+// putAttempts bounds how often a put starts over because someone else wrote the flow in between.
 const putAttempts = 20
 
-// PutFlow creates or changes a definition. A flow whose schedule stays the same keeps its slot and history. Its error
-// is an InvalidError where the definition is at fault; then nothing was written.
+// PutFlow creates or changes a definition. A flow whose schedule stays the same keeps its slot and history; where the
+// flow was applied from stays as it is. Its error is an InvalidError where the definition is at fault; then nothing was
+// written.
 func (s *Store) PutFlow(ctx context.Context, flow DataFlow) (Change, error) {
-	flow = flow.WithDefaults()
-	if err := flow.Validate(); err != nil {
+	one, err := newPut(flow, "")
+	if err != nil {
 		return "", err
 	}
-	def, err := json.Marshal(flow)
-	if err != nil {
-		return "", fmt.Errorf("encode flow %s: %w", flow.Name, err)
+	if err := s.writeAll(ctx, []*put{one}); err != nil {
+		return "", err
 	}
-	// The group is listed before its first flow exists: a group without flows does no harm, a hidden flow would.
-	if err := s.redis.SAdd(ctx, s.groupsKey(), flow.Group).Err(); err != nil {
-		return "", translate(err)
-	}
-	var repeated Change // what a call whose answer was lost may have done
-	for range putAttempts {
-		change, outcome, err := s.putOnce(ctx, flow, string(def))
-		if err != nil || outcome == putDone {
-			if change == FlowUnchanged && repeated != "" {
-				change = repeated
-			}
-			return change, err
-		}
-		if outcome == putRepeated {
-			repeated = change
-		}
-	}
-	return "", fmt.Errorf("put flow %s: %w: it is being changed all the time", flow.Name, ErrUnavailable)
+	return one.change.Result, nil
 }
 
-// putOutcome is what came of one attempt at a put.
-type putOutcome int
-
-const (
-	putDone     putOutcome = iota
-	putConflict            // someone else wrote in between
-	putRepeated            // something was written in between: by someone else, or by this call before its answer was lost
-)
-
-func (s *Store) putOnce(ctx context.Context, flow DataFlow, def string) (change Change, outcome putOutcome, err error) {
-	p := s.partitionOf(flow.Group, flow.Name)
-	seen, err := s.readFlow(ctx, p, flow.Name)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		change = FlowCreated
-	case err != nil:
-		return "", putDone, err
-	case seen.def == def:
-		return FlowUnchanged, putDone, nil
-	default:
-		change = FlowChanged
-	}
-	slot, score, err := s.placeFlow(ctx, p, flow, seen, change)
-	if err != nil {
-		return "", putDone, err
-	}
-	expected := ""
-	if change == FlowChanged {
-		expected = seen.state.head()
-	}
-	outcome = putConflict
-	reply, err := s.run(ctx, p, "put_flow", func(repeated bool) []any {
-		if repeated {
-			outcome = putRepeated
-		}
-		return []any{flow.Name, expected, def, msText(slot), msText(score), "{}"}
-	})
-	if err != nil {
-		return "", putDone, err
-	}
-	items, err := list(reply, 1)
-	if err != nil {
-		return "", putDone, err
-	}
-	if text(items[0]) == "ok" {
-		outcome = putDone
-	}
-	return change, outcome, nil
-}
-
-// placeFlow computes the slot that a new or changed flow waits for, and when it comes due.
-func (s *Store) placeFlow(ctx context.Context, p Partition, flow DataFlow, seen storedFlow, change Change) (slot, score time.Time, err error) {
+// placeFlow computes the slot that a new or changed flow waits for, and when it comes due. clock is asked for the
+// partition's time only where that matters.
+func placeFlow(flow DataFlow, seen storedFlow, change Change, clock func() (time.Time, error)) (slot, score time.Time, err error) {
 	schedule, err := flow.Schedule()
 	if err != nil {
 		return slot, score, err
@@ -107,7 +40,7 @@ func (s *Store) placeFlow(ctx context.Context, p Partition, flow DataFlow, seen 
 		}
 		return seen.state.slot, seen.state.dueAt(schedule), nil
 	}
-	now, err := s.clock(ctx, p)
+	now, err := clock()
 	if err != nil {
 		return slot, score, err
 	}
@@ -151,10 +84,23 @@ func (s *Store) clock(ctx context.Context, p Partition) (time.Time, error) {
 // DeleteFlow removes a definition, or fails with ErrNotFound. A run under way finishes; the history stays until it is
 // past retention.
 func (s *Store) DeleteFlow(ctx context.Context, group, name string) error {
+	return s.deleteFlow(ctx, group, name, "")
+}
+
+// DeleteFlowFrom does the same as long as source is still where the flow was applied from, the last time; else it fails
+// with ErrNotFound.
+func (s *Store) DeleteFlowFrom(ctx context.Context, source, group, name string) error {
+	if source == "" {
+		return fmt.Errorf("flow %s of group %s, from no source: %w", name, group, ErrNotFound)
+	}
+	return s.deleteFlow(ctx, group, name, source)
+}
+
+func (s *Store) deleteFlow(ctx context.Context, group, name, source string) error {
 	again := false // the first call may have been carried out
 	reply, err := s.run(ctx, s.partitionOf(group, name), "delete_flow", func(repeated bool) []any {
 		again = repeated
-		return []any{name}
+		return []any{name, source}
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import "time"
 // FlowView is a flow as readers see it: its definition and where it stands.
 type FlowView struct {
 	DataFlow
+	// Source is where the definition was applied from, the last time that something was said about it.
+	Source string `json:"source,omitempty"`
 	// NextSlot is the next slot, or the one being worked on; nil for a flow on demand or without a slot ahead.
 	NextSlot *time.Time `json:"next_slot,omitempty"`
 	// Due says that a beat as of now would run it.
@@ -66,12 +68,24 @@ type RunFilter struct {
 	After  string // cursor that an earlier page gave as its next
 }
 
-// Change is what PutFlow did.
+// Change is what became of one definition.
 type Change string
 
-// The outcomes of PutFlow.
+// The outcomes of PutFlow and PutFlows. The last two are of those who compare a source's flows with its files: what the
+// files no longer have is orphaned, and deleted if that was asked for.
 const (
 	FlowCreated   Change = "created"
 	FlowChanged   Change = "changed"
 	FlowUnchanged Change = "unchanged"
+	FlowOrphaned  Change = "orphaned"
+	FlowDeleted   Change = "deleted"
 )
+
+// FlowChange is what became of one definition, or would.
+type FlowChange struct {
+	Group  string `json:"group"`
+	Name   string `json:"name"`
+	Result Change `json:"result" enum:"created,changed,unchanged,orphaned,deleted"`
+	// Changes are the fields in which a changed flow differs, in the order of their paths.
+	Changes []FieldChange `json:"changes,omitempty"`
+}

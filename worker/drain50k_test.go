@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/systole-run/systole/executor"
 	"github.com/systole-run/systole/internal/testenv"
@@ -103,17 +102,13 @@ func (h *harness) useRedis(client redis.UniversalClient) {
 // putMany makes count flows that are due at once.
 func (h *harness) putMany(count int) {
 	h.t.Helper()
-	all, ctx := errgroup.WithContext(h.t.Context())
-	all.SetLimit(16)
-	for n := range count {
-		all.Go(func() error {
-			_, err := h.store.PutFlow(ctx, store.DataFlow{
-				Name: fmt.Sprintf("many-%d", n), Every: store.Duration(time.Hour), Function: &store.FunctionSpec{Name: "f"},
-			})
-			return err
-		})
+	flows := make([]store.DataFlow, count)
+	for n := range flows {
+		flows[n] = store.DataFlow{
+			Name: fmt.Sprintf("many-%d", n), Every: store.Duration(time.Hour), Function: &store.FunctionSpec{Name: "f"},
+		}
 	}
-	if err := all.Wait(); err != nil {
+	if _, err := h.store.PutFlows(h.t.Context(), "", flows); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -24,6 +24,7 @@ local ledger   = KEYS[18] -- hash: name -> its slots that did not run, newest la
 local cancels  = KEYS[19] -- hash: run id -> why it is to be cancelled, while it is held or waits
 local dead     = KEYS[20] -- hash: run id -> record of the last run of an occurrence that failed for good
 local deadlog  = KEYS[21] -- sorted set: those by the time in ms at which they ended
+local sources  = KEYS[22] -- hash: name -> where the flow was applied from, where that is known
 
 local function int(number) return string.format('%.0f', number) end
 

@@ -124,6 +124,31 @@ func (m *machine) changeHeld(t *rapid.T) {
 }
 
 func (m *machine) putNamed(t *rapid.T, name string) {
+	def := drawFlow(t, name)
+	got, err := m.store.PutFlow(m.ctx, def)
+	if want := m.put(def); err != nil || got != want {
+		t.Fatalf("put %s: %s, %v; want %s", def.Name, got, err, want)
+	}
+}
+
+// putMany puts several flows at once, whether they are there, held, or neither.
+func (m *machine) putMany(t *rapid.T) {
+	var defs []store.DataFlow
+	for _, name := range rapid.Permutation([]string{"a", "b", "c"}).Draw(t, "flows")[:rapid.IntRange(2, 3).Draw(t, "count")] {
+		defs = append(defs, drawFlow(t, name))
+	}
+	got, err := m.store.PutFlows(m.ctx, "", defs)
+	if err != nil || len(got) != len(defs) {
+		t.Fatalf("put %d flows: %v, %v", len(defs), got, err)
+	}
+	for i, def := range defs {
+		if want := m.put(def); got[i].Result != want || got[i].Name != def.Name {
+			t.Fatalf("put %s among others: %+v; want %s", def.Name, got[i], want)
+		}
+	}
+}
+
+func drawFlow(t *rapid.T, name string) store.DataFlow {
 	def := store.DataFlow{
 		Name: name, Group: group,
 		Every:       store.Duration(rapid.SampledFrom([]time.Duration{time.Second, 7 * time.Second, time.Minute, time.Hour, 0}).Draw(t, "every")),
@@ -141,11 +166,7 @@ func (m *machine) putNamed(t *rapid.T, name string) {
 	if rapid.Bool().Draw(t, "retry") {
 		def.Retry = &store.Retry{Attempts: 3, Initial: store.Duration(time.Second), Factor: 3, Max: store.Duration(2 * time.Second)}
 	}
-	def = def.WithDefaults()
-	got, err := m.store.PutFlow(m.ctx, def)
-	if want := m.put(def); err != nil || got != want {
-		t.Fatalf("put %s: %s, %v; want %s", def.Name, got, err, want)
-	}
+	return def.WithDefaults()
 }
 
 func (m *machine) deleteFlow(t *rapid.T) {

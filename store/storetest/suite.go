@@ -46,6 +46,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"":             m.check,
 		"put":          m.putFlow,
+		"put-many":     m.putMany,
 		"change-held":  m.changeHeld,
 		"delete":       m.deleteFlow,
 		"beat":         m.beat,
