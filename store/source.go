@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -32,21 +33,18 @@ func CheckSource(source string) error {
 	return invalid.orNil()
 }
 
-// FlowsFrom reads a page of the flows that were applied from source, of all groups. A page may hold fewer than limit, or
-// none, and not be the last: next is empty only there, else it is what to give as after. The order says nothing.
-func (s *Store) FlowsFrom(ctx context.Context, source string, limit int, after string) (flows []FlowRef, next string, err error) {
+// FlowsFrom reads a page of the flows of some groups that were applied from source. A page may hold fewer than limit, or
+// none, and not be the last: next is empty only there, else it is what to give as after. The groups are gone through in
+// order; within a group, the order says nothing.
+func (s *Store) FlowsFrom(ctx context.Context, groups []string, source string, limit int, after string) (flows []FlowRef, next string, err error) {
 	flows = []FlowRef{}
 	at, err := readSourceCursor(after)
-	if err != nil {
-		return nil, "", err
-	}
-	groups, err := s.Groups(ctx)
-	if err != nil {
-		return nil, "", err
+	if err != nil || source == "" {
+		return flows, "", err
 	}
 	limit = pageSize(limit)
 	looked := 0
-	for _, group := range groups {
+	for _, group := range slices.Sorted(slices.Values(groups)) {
 		for _, p := range s.Partitions(group) {
 			name := ""
 			switch {
@@ -57,12 +55,16 @@ func (s *Store) FlowsFrom(ctx context.Context, source string, limit int, after s
 			}
 			for more := true; more; {
 				var found []FlowRef
-				if found, name, more, err = s.flowsFrom(ctx, p, source, limit, name); err != nil {
+				count := limit - len(flows)
+				if found, name, more, err = s.flowsFrom(ctx, p, source, count, name); err != nil {
 					return nil, "", err
 				}
-				flows = append(flows, found...)
-				looked += limit
-				if name != "" && (len(flows) > 0 || looked >= maxLooked) {
+				if name == "" {
+					break
+				}
+				flows, looked = append(flows, found...), looked+count
+				// Half a page will do: to fill it, ever smaller pieces would have to be read.
+				if 2*len(flows) >= limit || looked >= maxLooked {
 					return flows, sourceCursor{p, name}.String(), nil
 				}
 			}
@@ -82,7 +84,7 @@ func (s *Store) flowsFrom(ctx context.Context, p Partition, source string, limit
 		return nil, "", false, translate(err)
 	}
 	for i, name := range names {
-		if source != "" && text(sources[i]) == source {
+		if text(sources[i]) == source {
 			found = append(found, FlowRef{p.Group, name})
 		}
 	}

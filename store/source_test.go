@@ -11,8 +11,12 @@ import (
 
 func (f *fixture) from(source string, limit int) (names []string) {
 	f.Helper()
+	groups, err := f.Groups(f.ctx)
+	if err != nil {
+		f.Fatal(err)
+	}
 	for after, pages := "", 0; ; pages++ {
-		page, next, err := f.FlowsFrom(f.ctx, source, limit, after)
+		page, next, err := f.FlowsFrom(f.ctx, groups, source, limit, after)
 		if err != nil || pages > 1000 {
 			f.Fatal(pages, err)
 		}
@@ -93,7 +97,7 @@ func TestABadCursorOfASourceIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, store.Config{})
 	for _, after := range []string{"x", "a/b/c", "a/1", "a/1/b/c"} {
-		if _, _, err := f.FlowsFrom(f.ctx, "files", 10, after); !errors.As(err, new(store.InvalidError)) {
+		if _, _, err := f.FlowsFrom(f.ctx, []string{"default"}, "files", 10, after); !errors.As(err, new(store.InvalidError)) {
 			t.Errorf("after %q: %v", after, err)
 		}
 	}

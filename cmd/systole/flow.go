@@ -14,56 +14,9 @@ import (
 )
 
 func (a *app) flowCommand() *cobra.Command {
-	return group("flow", "Apply, check, look at, preview, run and delete flows",
-		a.flowApplyCommand(), a.flowValidateCommand(), a.flowListCommand(), a.flowShowCommand(), a.flowPreviewCommand(), a.flowRunCommand(), a.flowDeleteCommand())
-}
-
-func (a *app) flowApplyCommand() *cobra.Command {
-	var flags apiFlags
-	var paths []string
-	cmd := &cobra.Command{
-		Use: "apply -f FILE|DIR|-", Short: "Create or change the flows of YAML files; nothing is applied if anything in them is wrong",
-		Example: "  systole flow apply -f flows/\n  cat flow.yaml | systole flow apply -f -",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(paths) == 0 {
-				return usageError{errors.New("--filename: found none, allowed are files, folders of *.yaml, and - for standard input")}
-			}
-			read, err := manifest.ReadPaths(a.in, paths...)
-			if err != nil {
-				return err
-			}
-			api, err := a.client(flags)
-			if err != nil {
-				return err
-			}
-			changes, err := api.Apply(cmd.Context(), definitions(read))
-			if err != nil && len(changes) == 0 {
-				return err
-			}
-			return errors.Join(a.printer(flags.format).Changes(shownChanges(changes)), err)
-		},
-	}
-	flags.add(cmd)
-	formatFlag(cmd, &flags.format)
-	cmd.Flags().StringArrayVarP(&paths, "filename", "f", nil, "file, folder of *.yaml, or - for standard input; may be repeated")
-	return cmd
-}
-
-func definitions(read []manifest.Flow) []store.DataFlow {
-	flows := make([]store.DataFlow, len(read))
-	for i, flow := range read {
-		flows[i] = flow.DataFlow
-	}
-	return flows
-}
-
-func shownChanges(changes []wire.FlowChange) []output.Change {
-	shown := make([]output.Change, len(changes))
-	for i, change := range changes {
-		shown[i] = output.Change(change)
-	}
-	return shown
+	return group("flow", "Apply, check, look at, run and delete flows",
+		a.flowApplyCommand(), a.flowValidateCommand(), a.flowListCommand(), a.flowShowCommand(), a.flowPreviewCommand(), a.flowRunCommand(), a.flowDeleteCommand(),
+		a.flowSchemaCommand())
 }
 
 func shownDefinitions(read []manifest.Flow) []output.Definition {
@@ -190,4 +143,19 @@ func (a *app) flowDeleteCommand() *cobra.Command {
 	flags.add(cmd)
 	flags.addGroup(cmd)
 	return cmd
+}
+
+func (a *app) flowSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of a flow, for your editor", Args: cobra.NoArgs,
+		Example: "  systole flow schema > flow.schema.json",
+		RunE: func(*cobra.Command, []string) error {
+			schema, err := manifest.Schema()
+			if err != nil {
+				return fmt.Errorf("make the schema of flows: %w", err)
+			}
+			_, err = fmt.Fprintf(a.out, "%s\n", schema)
+			return err
+		},
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/manifest"
+	"github.com/systole-run/systole/internal/output"
 	"github.com/systole-run/systole/store"
 )
 
@@ -23,12 +25,13 @@ type flowWatch struct {
 	store   *store.Store
 	log     *slog.Logger
 	files   *fsnotify.Watcher
-	applied map[[2]string]bool // group and name
+	source  string // as apply would name it
+	applied map[store.FlowRef]bool
 }
 
 // newFlowWatch watches dir; with an empty one it does nothing. Flows that are wrong at the start are an error.
 func newFlowWatch(dir string, st *store.Store, log *slog.Logger) (*flowWatch, error) {
-	w := &flowWatch{dir: dir, store: st, log: log, applied: make(map[[2]string]bool)}
+	w := &flowWatch{dir: dir, store: st, log: log, source: sourceOf([]string{dir}), applied: make(map[store.FlowRef]bool)}
 	if dir == "" {
 		return w, nil
 	}
@@ -76,27 +79,30 @@ func (w *flowWatch) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found := make(map[[2]string]bool)
-	counts := make(map[store.Change]int)
-	for _, flow := range flows {
-		change, err := w.store.PutFlow(ctx, flow.DataFlow)
-		if err != nil {
-			return fmt.Errorf("apply flow %s: %w", flow.Name, err)
-		}
-		counts[change]++
-		found[[2]string{flow.Group, flow.Name}] = true
+	changes, err := w.store.PutFlows(ctx, w.source, definitions(flows))
+	if err != nil {
+		return fmt.Errorf("apply flows: %w", err)
 	}
-	deleted := 0
+	found := make(map[store.FlowRef]bool, len(changes))
+	for _, change := range changes {
+		found[store.FlowRef{Group: change.Group, Name: change.Name}] = true
+	}
 	for flow := range w.applied {
-		if !found[flow] {
-			if err := w.store.DeleteFlow(ctx, flow[0], flow[1]); err != nil {
-				return fmt.Errorf("delete flow %s: %w", flow[1], err)
-			}
-			deleted++
+		if found[flow] {
+			continue
+		}
+		err := w.store.DeleteFlowFrom(ctx, w.source, flow.Group, flow.Name)
+		switch {
+		case errors.Is(err, store.ErrNotFound): // someone else has deleted it, or taken it over
+		case err != nil:
+			return fmt.Errorf("delete flow %s: %w", flow.Name, err)
+		default:
+			changes = append(changes, store.FlowChange{Group: flow.Group, Name: flow.Name, Result: store.FlowDeleted})
 		}
 	}
 	w.applied = found
-	w.log.Info("flows applied", logkey.File, w.dir, "created", counts[store.FlowCreated], "changed", counts[store.FlowChanged],
-		"unchanged", counts[store.FlowUnchanged], "deleted", deleted)
+	counts := output.Summarize(changes)
+	w.log.Info("flows applied", logkey.File, w.dir, "created", counts.Created, "changed", counts.Changed,
+		"unchanged", counts.Unchanged, "deleted", counts.Deleted)
 	return nil
 }

@@ -215,7 +215,7 @@ func TestOpenAPIDescribesEveryOperation(t *testing.T) {
 		t.Errorf("got OpenAPI %s of version %s", spec.OpenAPI, spec.Info.Version)
 	}
 	want := "/api/v1/beats get|/api/v1/flows get|/api/v1/flows post|/api/v1/flows/{name} delete|/api/v1/flows/{name} get|/api/v1/flows/{name} put|" +
-		"/api/v1/flows/{name}/runs post|/api/v1/flows:apply post|/api/v1/health get|/api/v1/runs get|/api/v1/runs/{id} get|/api/v1/runs/{id}/logs get|/api/v1/status get"
+		"/api/v1/flows/{name}/runs post|/api/v1/flows:apply post|/api/v1/flows:applied get|/api/v1/health get|/api/v1/runs get|/api/v1/runs/{id} get|/api/v1/runs/{id}/logs get|/api/v1/status get"
 	operations := 0
 	for path, methods := range spec.Paths {
 		for method, op := range methods {

@@ -26,8 +26,12 @@ const DefaultTimeout = 30 * time.Second
 
 // Store is what the API needs of package store, with the errors described there. It is safe for concurrent use.
 type Store interface {
-	PutFlow(ctx context.Context, flow store.DataFlow) (store.Change, error)
+	PutFlows(ctx context.Context, source string, flows []store.DataFlow) ([]store.FlowChange, error)
+	PlanFlows(ctx context.Context, source string, flows []store.DataFlow) ([]store.FlowChange, error)
 	DeleteFlow(ctx context.Context, group, name string) error
+	DeleteFlowFrom(ctx context.Context, source, group, name string) error
+	Groups(ctx context.Context) ([]string, error)
+	FlowsFrom(ctx context.Context, groups []string, source string, limit int, after string) (flows []store.FlowRef, next string, err error)
 	Flow(ctx context.Context, group, name string) (store.FlowView, error)
 	Flows(ctx context.Context, group string, limit int, after string) (flows []store.FlowView, next string, err error)
 	Run(ctx context.Context, group, id string) (store.Run, error)

@@ -6,65 +6,92 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/systole-run/systole/internal/admin/wire"
+	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/strictjson"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 )
 
-// applyWidth is how many flows of a batch are written at a time: each takes several round trips to Redis.
-const applyWidth = 8
-
-// applyFlows writes a batch. Everything that can be wrong with it is checked first, so that only an outage can leave it half
-// done; sending it again then does the rest.
+// applyFlows writes a batch, or says what that would do. Everything that can be wrong with it is checked first, so that
+// only an outage can leave it half done; sending it again then does the rest.
 func (a *API) applyFlows(ctx context.Context, in *struct {
 	RawBody []byte `contentType:"application/json"`
 },
 ) (*out[wire.Applied], error) {
-	flows, err := decodeBatch(in.RawBody)
+	batch, err := decodeBatch(in.RawBody)
 	if err != nil {
 		return nil, err
 	}
-	for _, flow := range flows {
+	for _, flow := range batch.Flows {
 		if err := authorize(ctx, flow.Group, trigger.ScopeWrite); err != nil {
 			return nil, err
 		}
 	}
-	results := make([]wire.FlowChange, len(flows))
-	writers, ctx := errgroup.WithContext(ctx)
-	writers.SetLimit(applyWidth)
-	for i, flow := range flows {
-		writers.Go(func() (err error) {
-			results[i], err = a.putOne(ctx, flow)
-			return err
-		})
+	apply := a.store.PutFlows
+	if batch.DryRun {
+		apply = a.store.PlanFlows
 	}
-	if err := writers.Wait(); err != nil {
+	changes, err := apply(ctx, batch.Source, batch.Flows)
+	if err != nil {
 		return nil, fmt.Errorf("apply flows: %w", err)
 	}
-	return &out[wire.Applied]{wire.Applied{Results: results}}, nil
+	if !batch.DryRun {
+		a.logChanges(ctx, changes...)
+	}
+	return &out[wire.Applied]{wire.Applied{Results: changes}}, nil
+}
+
+// logChanges says who changed what.
+func (a *API) logChanges(ctx context.Context, changes ...store.FlowChange) {
+	for _, change := range changes {
+		if change.Result != store.FlowUnchanged {
+			a.cfg.Logger.InfoContext(ctx, "flow "+string(change.Result), logkey.Group, change.Group, logkey.Flow, change.Name, logkey.Principal, principal(ctx).Name)
+		}
+	}
+}
+
+// listApplied leaves out the groups in which the sender may do nothing with flows.
+func (a *API) listApplied(ctx context.Context, in *struct {
+	Source string `query:"source" required:"true" maxLength:"200" doc:"where the flows were applied from, up to 200 bytes"`
+	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"a number of entries from 1 to 1000"`
+	After  string `query:"after" maxLength:"512" doc:"the next of an earlier page"`
+},
+) (*out[wire.FlowRefPage], error) {
+	groups, err := a.store.Groups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	groups = slices.DeleteFunc(groups, func(group string) bool {
+		return authorize(ctx, group, trigger.ScopeRead, trigger.ScopeWrite) != nil
+	})
+	flows, next, err := a.store.FlowsFrom(ctx, groups, in.Source, in.Limit, in.After)
+	return &out[wire.FlowRefPage]{wire.FlowRefPage{Flows: flows, Next: next}}, err
 }
 
 // decodeBatch reads a batch and lists everything that is wrong with any of its flows.
-func decodeBatch(body []byte) ([]store.DataFlow, error) {
+func decodeBatch(body []byte) (wire.ApplyRequest, error) {
 	var batch struct {
-		Flows []json.RawMessage `json:"flows"`
+		Source string            `json:"source"`
+		DryRun bool              `json:"dry_run"`
+		Flows  []json.RawMessage `json:"flows"`
 	}
+	asked := wire.ApplyRequest{}
 	if err := strictjson.Decode(body, &batch); err != nil {
-		return nil, malformed(err)
+		return asked, malformed(err)
 	}
 	if len(batch.Flows) < 1 || len(batch.Flows) > wire.MaxApply {
-		return nil, refuse(http.StatusBadRequest, "the batch cannot be taken", store.FieldError{
+		return asked, refuse(http.StatusBadRequest, "the batch cannot be taken", store.FieldError{
 			Field: "flows", Found: strconv.Itoa(len(batch.Flows)) + " flows", Allowed: "1 to " + strconv.Itoa(wire.MaxApply),
 		})
 	}
 	flows := make([]store.DataFlow, len(batch.Flows))
 	status := http.StatusUnprocessableEntity
-	var wrong []store.FieldError
+	var wrong store.InvalidError
+	_ = errors.As(store.CheckSource(batch.Source), &wrong)
 	for i, raw := range batch.Flows {
 		flow, err := decodeFlow(raw, "", "")
 		var r *refusal
@@ -75,9 +102,9 @@ func decodeBatch(body []byte) ([]store.DataFlow, error) {
 		flows[i] = flow
 	}
 	if wrong = append(wrong, doubled(flows)...); len(wrong) > 0 {
-		return nil, refuse(status, "the flows cannot be taken, and none was written; errors lists everything", wrong...)
+		return asked, refuse(status, "the flows cannot be taken, and none was written; errors lists everything", wrong...)
 	}
-	return flows, nil
+	return wire.ApplyRequest{Source: batch.Source, DryRun: batch.DryRun, Flows: flows}, nil
 }
 
 // doubled reports flows that a batch has twice: which one counts would be anyone's guess.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/systole-run/systole/internal/admin/wire"
-	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 )
@@ -20,11 +19,21 @@ func (a *API) getFlow(ctx context.Context, in *InFlow) (*out[store.FlowView], er
 	return &out[store.FlowView]{flow}, err
 }
 
-func (a *API) deleteFlow(ctx context.Context, in *InFlow) (*struct{}, error) {
-	if err := a.store.DeleteFlow(ctx, in.Group, in.Name); err != nil {
+func (a *API) deleteFlow(ctx context.Context, in *struct {
+	InFlow
+	Source string `query:"source" maxLength:"200" doc:"where the flow has to be applied from, up to 200 bytes; anywhere if left out"`
+},
+) (*struct{}, error) {
+	var err error
+	if in.Source == "" {
+		err = a.store.DeleteFlow(ctx, in.Group, in.Name)
+	} else {
+		err = a.store.DeleteFlowFrom(ctx, in.Source, in.Group, in.Name)
+	}
+	if err != nil {
 		return nil, err
 	}
-	a.cfg.Logger.InfoContext(ctx, "flow deleted", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.Principal, principal(ctx).Name)
+	a.logChanges(ctx, store.FlowChange{Group: in.Group, Name: in.Name, Result: store.FlowDeleted})
 	return nil, nil
 }
 
@@ -48,7 +57,7 @@ func (a *API) postFlow(ctx context.Context, in *struct {
 // changed answers 201 for a flow that is new, else 200.
 type changed struct {
 	Status int
-	Body   wire.FlowChange
+	Body   store.FlowChange
 }
 
 // put writes one definition. A name or group that the address gives need not be in the body.
@@ -60,25 +69,14 @@ func (a *API) put(ctx context.Context, body []byte, name, group string) (*change
 	if err := authorize(ctx, flow.Group, trigger.ScopeWrite); err != nil {
 		return nil, err
 	}
-	change, err := a.putOne(ctx, flow)
+	changes, err := a.store.PutFlows(ctx, "", []store.DataFlow{flow})
 	if err != nil {
 		return nil, err
 	}
+	a.logChanges(ctx, changes...)
 	status := http.StatusOK
-	if change.Result == store.FlowCreated {
+	if changes[0].Result == store.FlowCreated {
 		status = http.StatusCreated
 	}
-	return &changed{status, change}, nil
-}
-
-// putOne writes one definition that was found valid.
-func (a *API) putOne(ctx context.Context, flow store.DataFlow) (wire.FlowChange, error) {
-	result, err := a.store.PutFlow(ctx, flow)
-	if err != nil {
-		return wire.FlowChange{}, err
-	}
-	if result != store.FlowUnchanged {
-		a.cfg.Logger.InfoContext(ctx, "flow "+string(result), logkey.Group, flow.Group, logkey.Flow, flow.Name, logkey.Principal, principal(ctx).Name)
-	}
-	return wire.FlowChange{Group: flow.Group, Name: flow.Name, Result: result}, nil
+	return &changed{status, changes[0]}, nil
 }

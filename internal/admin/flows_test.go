@@ -17,9 +17,9 @@ func TestFlowsAreCreatedChangedReadAndDeleted(t *testing.T) {
 	s := serve(t, false)
 	put := func(status int, body string, want store.Change) {
 		t.Helper()
-		var change wire.FlowChange
+		var change store.FlowChange
 		s.want(t, status, "PUT", "/api/v1/flows/orders", body).decode(t, &change)
-		if change != (wire.FlowChange{Group: "default", Name: "orders", Result: want}) {
+		if change.Group != "default" || change.Name != "orders" || change.Result != want || (want == store.FlowChanged) != (len(change.Changes) > 0) {
 			t.Errorf("got %+v, want %s", change, want)
 		}
 	}
@@ -126,7 +126,7 @@ func TestApplyWritesABatchAndSaysWhatBecameOfEach(t *testing.T) {
 	batch := `{"flows":[` + orders + `,{"name":"new","group":"shop","exec":{"command":["a"]}}]}`
 	var applied wire.Applied
 	s.want(t, 200, "POST", "/api/v1/flows:apply", batch).decode(t, &applied)
-	if got := fmt.Sprint(applied.Results); got != "[{default orders unchanged} {shop new created}]" {
+	if got := fmt.Sprint(applied.Results); got != "[{default orders unchanged []} {shop new created []}]" {
 		t.Errorf("got %s", got)
 	}
 }

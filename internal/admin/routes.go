@@ -53,6 +53,7 @@ func (a *API) register(api huma.API) {
 	add(a, api, route{"listFlows", http.MethodGet, "/api/v1/flows", "List a group's flows by name", read}, a.listFlows)
 	add(a, api, route{"getFlow", http.MethodGet, "/api/v1/flows/{name}", "Read a flow and where it stands", read}, a.getFlow)
 	add(a, api, route{"deleteFlow", http.MethodDelete, "/api/v1/flows/{name}", "Delete a flow", write}, a.deleteFlow)
+	add(a, api, route{"listApplied", http.MethodGet, "/api/v1/flows:applied", "List which flows of any group were applied from a source", []string{trigger.ScopeRead, trigger.ScopeWrite}}, a.listApplied)
 	add(a, api, route{"listRuns", http.MethodGet, "/api/v1/runs", "List a group's runs, the newest first", read}, a.listRuns)
 	add(a, api, route{"getRun", http.MethodGet, "/api/v1/runs/{id}", "Read a run", read}, a.getRun)
 	add(a, api, route{"getRunLogs", http.MethodGet, "/api/v1/runs/{id}/logs", "Read the end of a run's output", read}, a.getRunLogs)
@@ -62,7 +63,7 @@ func (a *API) register(api huma.API) {
 
 	addBody[store.DataFlow](a, api, route{"putFlow", http.MethodPut, "/api/v1/flows/{name}", "Create or change a flow", write}, a.putFlow)
 	addBody[store.DataFlow](a, api, route{"postFlow", http.MethodPost, "/api/v1/flows", "Create or change the flow that the body names", write}, a.postFlow)
-	addBody[wire.ApplyRequest](a, api, route{"applyFlows", http.MethodPost, "/api/v1/flows:apply", "Create or change up to 1,000 flows, all or none", write}, a.applyFlows)
+	addBody[wire.ApplyRequest](a, api, route{"applyFlows", http.MethodPost, "/api/v1/flows:apply", "Create or change up to 1,000 flows, all or none, or say what that would do", write}, a.applyFlows)
 	addBody[wire.RunRequest](a, api, route{"startRun", http.MethodPost, "/api/v1/flows/{name}/runs", "Run a flow now", []string{trigger.ScopeWrite, trigger.ScopeRun}}, a.startRun)
 }
 

@@ -39,25 +39,6 @@ func (p *Printer) Definitions(flows []Definition) error {
 	}{list(flows)}, []string{"NAME", "GROUP", "KIND", "SCHEDULE", "FILE", "LINE"}, rows)
 }
 
-// Change is what became of one definition that was applied. The admin API's FlowChange converts to it.
-type Change struct {
-	Group  string       `json:"group"`
-	Name   string       `json:"name"`
-	Result store.Change `json:"result"`
-}
-
-// Changes shows what became of definitions that were applied; a nil list is an empty one.
-func (p *Printer) Changes(changes []Change) error {
-	colours := map[store.Change]string{store.FlowCreated: green, store.FlowChanged: yellow}
-	rows := make([][]cell, len(changes))
-	for i, change := range changes {
-		rows[i] = []cell{word(change.Name), word(change.Group), {string(change.Result), colours[change.Result]}}
-	}
-	return p.print(struct {
-		Results []Change `json:"results"`
-	}{list(changes)}, []string{"NAME", "GROUP", "RESULT"}, rows)
-}
-
 // Runs shows runs; a nil list is an empty one.
 func (p *Printer) Runs(runs []store.Run) error {
 	rows := make([][]cell, len(runs))

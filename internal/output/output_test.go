@@ -66,10 +66,21 @@ GROUP   FLOWS   DUE   QUEUED   RUNNING   LAST BEAT   AT
 g       4       3     2        1         b           2026-11-22 09:00:00Z
 `},
 		"changes": {func(p *output.Printer) error {
-			return p.Changes([]output.Change{{Group: "g", Name: "a", Result: store.FlowCreated}})
+			return p.Changes(output.Applied{DryRun: true, Results: []store.FlowChange{
+				{Group: "g", Name: "a", Result: store.FlowCreated}, {Group: "g", Name: "b", Result: store.FlowUnchanged},
+				{Group: "g", Name: "c", Result: store.FlowChanged, Changes: []store.FieldChange{
+					{Field: "every", From: []byte(`"5m"`), To: []byte(`"10m"`)}, {Field: "pause_after", To: []byte(`5`)},
+				}},
+				{Group: "g", Name: "d", Result: store.FlowOrphaned},
+			}})
 		}, `
-NAME   GROUP   RESULT
-a      g       created
+NAME   GROUP   RESULT      FIELD         FROM   TO
+a      g       created     -             -      -
+b      g       unchanged   -             -      -
+c      g       changed     every         5m     10m
+c      g       changed     pause_after   -      5
+d      g       orphaned    -             -      -
+1 created, 1 changed, 1 unchanged, 1 orphaned (dry run: nothing was written)
 `},
 		"definitions": {func(p *output.Printer) error {
 			return p.Definitions([]output.Definition{{DataFlow: flows()[0].DataFlow, File: "f.yaml", Line: 3}})

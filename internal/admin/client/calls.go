@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -27,43 +26,6 @@ func (c *Client) DeleteFlow(ctx context.Context, group, name string) error {
 		return err
 	}
 	return c.call(ctx, http.MethodDelete, "/api/v1/flows/"+name, query(group, 0, ""), nil, nil)
-}
-
-// Apply writes definitions: those of one batch, up to 1,000, all or none. More go in several batches; an error in a
-// later one comes with the results of those before it.
-func (c *Client) Apply(ctx context.Context, flows []store.DataFlow) ([]wire.FlowChange, error) {
-	results := make([]wire.FlowChange, 0, len(flows))
-	for start := 0; start < len(flows); {
-		count, err := batch(flows[start:])
-		if err != nil {
-			return results, err
-		}
-		var applied wire.Applied
-		ask := wire.ApplyRequest{Flows: flows[start : start+count]}
-		if err := c.call(ctx, http.MethodPost, "/api/v1/flows:apply", nil, ask, &applied); err != nil {
-			return results, err
-		}
-		results = append(results, applied.Results...)
-		start += count
-	}
-	return results, nil
-}
-
-// batch gives how many of the flows one request takes.
-func batch(flows []store.DataFlow) (count int, err error) {
-	size := len(`{"flows":[]}`)
-	for _, flow := range flows {
-		text, err := json.Marshal(flow)
-		if err != nil {
-			return 0, fmt.Errorf("encode flow %s: %w", flow.Name, err)
-		}
-		size += len(text) + len(",")
-		if count == wire.MaxApply || (size > wire.MaxApplyBody && count > 0) {
-			break
-		}
-		count++
-	}
-	return count, nil
 }
 
 // StartRun asks for a run of a flow and gives its id. With ask.ID, repeating it starts one run only.

@@ -64,8 +64,8 @@ func TestTheClientDoesWhatTheCommandsNeed(t *testing.T) {
 	if health, err := c.Health(ctx); err != nil || health.Version != "1.2.3" {
 		t.Fatalf("health is %+v, %v", health, err)
 	}
-	changes, err := c.Apply(ctx, []store.DataFlow{flow("a"), flow("b")})
-	if err != nil || fmt.Sprint(changes) != "[{default a created} {default b created}]" {
+	changes, err := c.Apply(ctx, client.Apply{}, []store.DataFlow{flow("a"), flow("b")})
+	if err != nil || fmt.Sprint(changes) != "[{default a created []} {default b created []}]" {
 		t.Fatalf("apply gives %v, %v", changes, err)
 	}
 	if view, err := c.Flow(ctx, "", "a"); err != nil || view.Exec.Command[0] != "a" {
@@ -103,7 +103,7 @@ func TestListingsGoThroughAllPages(t *testing.T) {
 	for i := range 1500 {
 		flows = append(flows, flow(fmt.Sprintf("f%04d", i)))
 	}
-	changes, err := c.Apply(ctx, flows)
+	changes, err := c.Apply(ctx, client.Apply{}, flows)
 	if err != nil || len(changes) != len(flows) {
 		t.Fatalf("apply gives %d changes, %v", len(changes), err)
 	}
@@ -140,7 +140,7 @@ func TestListingsGoThroughAllPages(t *testing.T) {
 func TestARefusalNamesEveryField(t *testing.T) {
 	t.Parallel()
 	ctx, c, server := connect(t)
-	_, err := c.Apply(ctx, []store.DataFlow{flow("B"), {Name: "c"}})
+	_, err := c.Apply(ctx, client.Apply{}, []store.DataFlow{flow("B"), {Name: "c"}})
 	want := `POST /api/v1/flows:apply: 422 Unprocessable Entity: the flows cannot be taken, and none was written; errors lists everything
   flows[0].name: found "B", allowed is 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit
   flows[1]: found "no kind", allowed is exactly one of function, exec, http`

@@ -39,21 +39,22 @@ type StatusList struct {
 	Groups []store.GroupStatus `json:"groups"`
 }
 
-// FlowChange is what became of one definition.
-type FlowChange struct {
-	Group  string       `json:"group"`
-	Name   string       `json:"name"`
-	Result store.Change `json:"result" enum:"created,changed,unchanged"`
-}
-
 // ApplyRequest is a batch of definitions. Either all of them are valid, or none is written.
 type ApplyRequest struct {
-	Flows []store.DataFlow `json:"flows"`
+	Source string           `json:"source,omitempty" maxLength:"200" doc:"Where the flows are applied from, to be known by later; what is recorded stays if left out"`
+	DryRun bool             `json:"dry_run,omitempty" doc:"Say what would become of each flow, and write nothing"`
+	Flows  []store.DataFlow `json:"flows"`
 }
 
-// Applied is what became of a batch, in its order.
+// Applied is what became of a batch, or would, in its order.
 type Applied struct {
-	Results []FlowChange `json:"results"`
+	Results []store.FlowChange `json:"results"`
+}
+
+// FlowRefPage is one page of the flows that were applied from a source. It may hold few or none and not be the last.
+type FlowRefPage struct {
+	Flows []store.FlowRef `json:"flows"`
+	Next  string          `json:"next,omitempty" doc:"What to give as after for the next page; absent on the last one"`
 }
 
 // RunRequest asks for one run. Both fields may be left out.
