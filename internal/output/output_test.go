@@ -67,7 +67,8 @@ g       4       3     2        1         b           2026-11-22 09:00:00Z
 `},
 		"changes": {func(p *output.Printer) error {
 			return p.Changes(output.Applied{DryRun: true, Results: []store.FlowChange{
-				{Group: "g", Name: "a", Result: store.FlowCreated}, {Group: "g", Name: "b", Result: store.FlowUnchanged},
+				{Group: "g", Name: "a", Result: store.FlowCreated},
+				{Group: "g", Name: "b", Result: store.FlowUnchanged},
 				{Group: "g", Name: "c", Result: store.FlowChanged, Changes: []store.FieldChange{
 					{Field: "every", From: []byte(`"5m"`), To: []byte(`"10m"`)}, {Field: "pause_after", To: []byte(`5`)},
 				}},
