@@ -214,7 +214,9 @@ func TestOpenAPIDescribesEveryOperation(t *testing.T) {
 	if !strings.HasPrefix(spec.OpenAPI, "3.1.") || spec.Info.Version != "1.2.3" {
 		t.Errorf("got OpenAPI %s of version %s", spec.OpenAPI, spec.Info.Version)
 	}
-	want := "/api/v1/beats get|/api/v1/flows get|/api/v1/flows post|/api/v1/flows/{name} delete|/api/v1/flows/{name} get|/api/v1/flows/{name} put|" +
+	want := "/api/v1/beats get|/api/v1/dead delete|/api/v1/dead get|/api/v1/dead/{id} delete|/api/v1/dead/{id}/retry post|" +
+		"/api/v1/flows/{name}/pause post|/api/v1/flows/{name}/resume post|/api/v1/flows/{name}/slots get|/api/v1/runs/{id}/cancel post|/api/v1/runs/{id}/retry post|" +
+		"/api/v1/flows get|/api/v1/flows post|/api/v1/flows/{name} delete|/api/v1/flows/{name} get|/api/v1/flows/{name} put|" +
 		"/api/v1/flows/{name}/runs post|/api/v1/flows:apply post|/api/v1/flows:applied get|/api/v1/health get|/api/v1/runs get|/api/v1/runs/{id} get|/api/v1/runs/{id}/logs get|/api/v1/status get"
 	operations := 0
 	for path, methods := range spec.Paths {
@@ -222,6 +224,9 @@ func TestOpenAPIDescribesEveryOperation(t *testing.T) {
 			operations++
 			if !strings.Contains(want, path+" "+method) {
 				t.Errorf("%s %s is not expected", method, path)
+			}
+			if _, ok := op.Responses["202"]; ok != strings.Contains("startRun retryRun retryDead", op.OperationID) {
+				t.Errorf("%s documents the answers %v", op.OperationID, op.Responses)
 			}
 			if _, ok := op.Responses["default"].Content["application/problem+json"]; !ok {
 				t.Errorf("%s documents no problem: %v", op.OperationID, op.Responses)

@@ -40,12 +40,26 @@ type Store interface {
 	Beats(ctx context.Context, group string, limit int, after string) (beats []store.BeatView, next string, err error)
 	Status(ctx context.Context) ([]store.GroupStatus, error)
 	Enqueue(ctx context.Context, ask store.RunNow) (runID string, err error)
+	PauseFlow(ctx context.Context, group, name, reason string) error
+	ResumeFlow(ctx context.Context, group, name string) error
+	CancelRun(ctx context.Context, group, id, reason string) (store.Run, error)
+	RetryRun(ctx context.Context, group, id string) (runID string, err error)
+	Slots(ctx context.Context, group, flow string, limit int) ([]store.SlotRange, error)
+	SlotAt(ctx context.Context, group, flow string, at time.Time) (store.SlotRange, error)
+	Dead(ctx context.Context, group string, limit int, after string) (runs []store.Run, next string, err error)
+	PurgeDead(ctx context.Context, group string, ids []string) (purged int, err error)
 	Ping(ctx context.Context) error
 }
 
 // Waker tells workers that there is something to claim in a group. It is a hint: where it is lost, the next heartbeat does the same.
 type Waker interface {
 	Wake(group string) error
+}
+
+// Canceller tells the workers of a group that a run is to be ended. A Waker may be one, too. It is a hint: where it is lost, the worker
+// of the run finds out when it renews its lease.
+type Canceller interface {
+	Cancel(group, runID string) error
 }
 
 // Authenticator says who sent a request. *trigger.Authenticator is one. Its error is why nobody it knows did.
@@ -91,7 +105,8 @@ type API struct {
 	entry http.Handler
 }
 
-// New makes the API over a store. wake may be nil: runs that are asked for then wait for the next heartbeat.
+// New makes the API over a store. wake may be nil: runs that are asked for then wait for the next heartbeat. Where it is a Canceller,
+// too, it is told of runs that are to be ended.
 func New(cfg Config, store Store, wake Waker) (*API, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {

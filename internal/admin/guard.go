@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -112,6 +113,9 @@ func checkValue(param *huma.Param, value string) []store.FieldError {
 		ok = err == nil && float64(number) >= *schema.Minimum && float64(number) <= *schema.Maximum
 	case len(schema.Enum) > 0:
 		ok = slices.Contains(schema.Enum, any(value))
+	case schema.Format == "date-time":
+		_, err := time.Parse(time.RFC3339, value)
+		ok = err == nil
 	case schema.Pattern != "":
 		ok = store.ValidName(value) // the pattern of every parameter that has one
 	case schema.MaxLength != nil:

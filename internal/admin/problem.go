@@ -89,6 +89,10 @@ func refusalOf(err error) (r *refusal, known bool) {
 		return refuse(http.StatusBadRequest, "the request is not what it may be; errors lists everything", invalid...), true
 	case errors.Is(err, store.ErrNotFound):
 		return refuse(http.StatusNotFound, err.Error()), true
+	case errors.Is(err, store.ErrEnded):
+		return refuse(http.StatusConflict, "the run has ended, so that there is nothing to cancel; it can be retried"), true
+	case errors.Is(err, store.ErrNotEnded):
+		return refuse(http.StatusConflict, "the run has not ended; a retry takes one that has: wait for its end, or cancel it"), true
 	case errors.Is(err, store.ErrQueueFull):
 		return refuse(http.StatusTooManyRequests, "too many run-nows wait for their run").with("Retry-After", "10"), true
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

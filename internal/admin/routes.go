@@ -49,6 +49,7 @@ type (
 // register adds every operation. huma panics over a mistake in their types, so any test that calls New finds it.
 func (a *API) register(api huma.API) {
 	read, write := []string{trigger.ScopeRead}, []string{trigger.ScopeWrite}
+	start := []string{trigger.ScopeWrite, trigger.ScopeRun}
 
 	add(a, api, route{"listFlows", http.MethodGet, "/api/v1/flows", "List a group's flows by name", read}, a.listFlows)
 	add(a, api, route{"getFlow", http.MethodGet, "/api/v1/flows/{name}", "Read a flow and where it stands", read}, a.getFlow)
@@ -57,6 +58,13 @@ func (a *API) register(api huma.API) {
 	add(a, api, route{"listRuns", http.MethodGet, "/api/v1/runs", "List a group's runs, the newest first", read}, a.listRuns)
 	add(a, api, route{"getRun", http.MethodGet, "/api/v1/runs/{id}", "Read a run", read}, a.getRun)
 	add(a, api, route{"getRunLogs", http.MethodGet, "/api/v1/runs/{id}/logs", "Read the end of a run's output", read}, a.getRunLogs)
+	add(a, api, route{"retryRun", http.MethodPost, "/api/v1/runs/{id}/retry", "Run a finished run again, with the same parameters", start}, a.retryRun)
+	add(a, api, route{"resumeFlow", http.MethodPost, "/api/v1/flows/{name}/resume", "Let a paused flow run again", write}, a.resumeFlow)
+	add(a, api, route{"listSlots", http.MethodGet, "/api/v1/flows/{name}/slots", "What became of a flow's slots, the newest first, or of one of them", read}, a.listSlots)
+	add(a, api, route{"listDead", http.MethodGet, "/api/v1/dead", "List a group's occurrences that failed for good, the newest first, by their last run", read}, a.listDead)
+	add(a, api, route{"retryDead", http.MethodPost, "/api/v1/dead/{id}/retry", "Run an occurrence that failed for good again, and take it off the list", start}, a.retryDead)
+	add(a, api, route{"purgeDead", http.MethodDelete, "/api/v1/dead/{id}", "Take an occurrence off the list of those that failed for good", write}, a.purgeDead)
+	add(a, api, route{"purgeAllDead", http.MethodDelete, "/api/v1/dead", "Empty a group's list of occurrences that failed for good", write}, a.purgeAllDead)
 	add(a, api, route{"listBeats", http.MethodGet, "/api/v1/beats", "List a group's heartbeats, the newest first", read}, a.listBeats)
 	add(a, api, route{"getStatus", http.MethodGet, "/api/v1/status", "Every group at a glance", read}, a.getStatus)
 	add(a, api, route{"getHealth", http.MethodGet, pathHealth, "Whether the API and Redis answer", nil}, a.getHealth)
@@ -64,7 +72,9 @@ func (a *API) register(api huma.API) {
 	addBody[store.DataFlow](a, api, route{"putFlow", http.MethodPut, "/api/v1/flows/{name}", "Create or change a flow", write}, a.putFlow)
 	addBody[store.DataFlow](a, api, route{"postFlow", http.MethodPost, "/api/v1/flows", "Create or change the flow that the body names", write}, a.postFlow)
 	addBody[wire.ApplyRequest](a, api, route{"applyFlows", http.MethodPost, "/api/v1/flows:apply", "Create or change up to 1,000 flows, all or none, or say what that would do", write}, a.applyFlows)
-	addBody[wire.RunRequest](a, api, route{"startRun", http.MethodPost, "/api/v1/flows/{name}/runs", "Run a flow now", []string{trigger.ScopeWrite, trigger.ScopeRun}}, a.startRun)
+	addBody[wire.RunRequest](a, api, route{"startRun", http.MethodPost, "/api/v1/flows/{name}/runs", "Run a flow now", start}, a.startRun)
+	addBody[wire.ReasonRequest](a, api, route{"pauseFlow", http.MethodPost, "/api/v1/flows/{name}/pause", "Let no slot of a flow run until it is resumed", write}, a.pauseFlow)
+	addBody[wire.ReasonRequest](a, api, route{"cancelRun", http.MethodPost, "/api/v1/runs/{id}/cancel", "End a run: at once if it is pending, else through its worker", start}, a.cancelRun)
 }
 
 // route is what one operation is called and who may call it: whoever has one of the scopes.
@@ -89,7 +99,17 @@ func (r route) operation(api huma.API) huma.Operation {
 
 // add registers an operation without a body, and translates the errors of its handler.
 func add[I, O any](a *API, api huma.API, r route, handler func(context.Context, *I) (*O, error)) {
-	huma.Register(api, r.operation(api), translated(a, r.id, handler))
+	op := r.operation(api)
+	op.DefaultStatus = defaultStatus[O]()
+	huma.Register(api, op, translated(a, r.id, handler))
+}
+
+// defaultStatus is 202 for what starts a run, else left to huma.
+func defaultStatus[O any]() int {
+	if reflect.TypeFor[O]() == reflect.TypeFor[out[wire.RunStarted]]() {
+		return http.StatusAccepted
+	}
+	return 0
 }
 
 // addBody registers an operation whose handler decodes the body itself, strictly; the documentation shows it as a B.
@@ -100,15 +120,18 @@ func addBody[B, I, O any](a *API, api huma.API, r route, handler func(context.Co
 	if r.id == "applyFlows" {
 		op.MaxBodyBytes = wire.MaxApplyBody + 1
 	}
-	if r.id == "startRun" {
-		op.DefaultStatus = http.StatusAccepted
-	}
+	op.DefaultStatus = defaultStatus[O]()
 	body := &huma.RequestBody{Content: map[string]*huma.MediaType{}}
 	op.RequestBody = body
 	huma.Register(api, op, translated(a, r.id, handler))
 	// What huma has made of a body of raw bytes is put right here; it reads this again on each request.
-	body.Required = r.id != "startRun"
+	body.Required = needed(reflect.TypeFor[B]())
 	body.Content["application/json"].Schema = api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[B](), true, "")
+}
+
+// needed reports whether a body must be there: where all that it holds may be left out, so may it.
+func needed(body reflect.Type) bool {
+	return body != reflect.TypeFor[wire.RunRequest]() && body != reflect.TypeFor[wire.ReasonRequest]()
 }
 
 // translated gives every error of a handler the status of the one table, and logs those that it does not know.

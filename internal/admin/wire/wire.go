@@ -14,6 +14,7 @@ const (
 	MaxApplyBody = 8 << 20 // bytes of a batch of flows
 	MaxApply     = 1000    // flows in a batch
 	MaxPage      = 1000    // entries of a page
+	MaxReason    = 500     // bytes of a reason
 )
 
 // FlowPage is one page of a group's flows, by name.
@@ -66,6 +67,28 @@ type RunRequest struct {
 // RunStarted is the run that was asked for. It can be read at once.
 type RunStarted struct {
 	RunID string `json:"run_id"`
+}
+
+// ReasonRequest says why something is asked for. All of it may be left out.
+type ReasonRequest struct {
+	Reason string `json:"reason,omitempty" doc:"Why, in up to 500 bytes"`
+}
+
+// RunCancelled is where a run stands that was to be ended: cancelled, or in progress until its worker has ended it.
+type RunCancelled struct {
+	RunID           string       `json:"run_id"`
+	Status          store.Status `json:"status" enum:"pending,in_progress,success,failed,cancelled"`
+	CancelRequested bool         `json:"cancel_requested,omitempty" doc:"Its worker was asked to end it, and has not done so yet"`
+}
+
+// SlotList is what became of a flow's slots, the newest first.
+type SlotList struct {
+	Slots []store.SlotRange `json:"slots"`
+}
+
+// Purged counts the occurrences that were taken off the list of those that failed for good.
+type Purged struct {
+	Purged int `json:"purged"`
 }
 
 // Health says that the API works.
