@@ -51,8 +51,12 @@ func (p *Printer) Runs(runs []store.Run) error {
 		if run.Error != "" {
 			said = run.Error
 		}
+		reason := run.Reason
+		if run.CancelRequested && !run.Status.Final() {
+			reason = "cancel_requested"
+		}
 		rows[i] = []cell{
-			word(run.ID), word(run.Group), status(run.Status), word(run.Reason), count(run.Attempt), when(run.StartedAt), word(took), word(run.Worker), word(said),
+			word(run.ID), word(run.Group), status(run.Status), word(reason), count(run.Attempt), when(run.StartedAt), word(took), word(run.Worker), word(said),
 		}
 	}
 	head := []string{"ID", "GROUP", "STATUS", "REASON", "ATTEMPT", "STARTED", "TOOK", "WORKER", "MESSAGE"}
@@ -102,8 +106,12 @@ func schedule(flow store.DataFlow) string {
 
 func standing(flow store.FlowView) cell {
 	switch {
+	case flow.RunningID != "" && flow.Paused:
+		return cell{"running, then paused", cyan}
 	case flow.RunningID != "":
 		return cell{"running", cyan}
+	case flow.Paused:
+		return cell{"paused", yellow}
 	case flow.Due:
 		return cell{"due", yellow}
 	}

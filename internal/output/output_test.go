@@ -65,6 +65,19 @@ b    g       cron     2026-11-22 09:00:00Z   3     3           0         2      
 GROUP   FLOWS   DUE   QUEUED   RUNNING   LAST BEAT   AT
 g       4       3     2        1         b           2026-11-22 09:00:00Z
 `},
+		"paused flows": {func(p *output.Printer) error {
+			return p.Flows([]store.FlowView{{DataFlow: flows()[2].DataFlow, Paused: true}, {DataFlow: flows()[2].DataFlow, Paused: true, RunningID: "x~1"}})
+		}, `
+NAME   GROUP     KIND       SCHEDULE    STATE                  NEXT SLOT   LAST   LAST END   FAILURES
+x      default   function   on demand   paused                 -           -      -          0
+x      default   function   on demand   running, then paused   -           -      -          0
+`},
+		"runs that are to be cancelled": {func(p *output.Printer) error {
+			return p.Runs([]store.Run{{ID: "a~1", Group: "g", Status: store.StatusInProgress, Attempt: 1, StartedAt: at(0), CancelRequested: true}})
+		}, `
+ID    GROUP   STATUS        REASON             ATTEMPT   STARTED                TOOK   WORKER   MESSAGE
+a~1   g       in_progress   cancel_requested   1         2026-11-22 09:00:00Z   -      -        -
+`},
 		"changes": {func(p *output.Printer) error {
 			return p.Changes(output.Applied{DryRun: true, Results: []store.FlowChange{
 				{Group: "g", Name: "a", Result: store.FlowCreated},

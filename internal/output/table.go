@@ -41,8 +41,10 @@ func (p *Printer) table(head []string, rows [][]cell) error {
 	return w.Flush() // tabwriter keeps the first error of its writer
 }
 
-func (p *Printer) paint(c cell) string {
-	text := tame(c.text)
+func (p *Printer) paint(c cell) string { return p.colourOf(c, shorten(tame(c.text))) }
+
+// colourOf gives text in the colour of c, and something to see where it is empty.
+func (p *Printer) colourOf(c cell, text string) string {
 	if text == "" {
 		text = "-"
 	}
@@ -57,17 +59,21 @@ func (p *Printer) paint(c cell) string {
 
 // tame takes out what would break the table or command a terminal: control and formatting characters.
 func tame(text string) string {
-	const longest = 60
-	runes := []rune(strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return ' '
 		}
 		return r
 	}, text))
-	if len(runes) > longest {
-		runes = append(runes[:longest-1], '…')
+}
+
+// shorten keeps a column from pushing the next ones off the screen.
+func shorten(text string) string {
+	const longest = 60
+	if runes := []rune(text); len(runes) > longest {
+		return strings.TrimSpace(string(runes[:longest-1]) + "…")
 	}
-	return strings.TrimSpace(string(runes))
+	return text
 }
 
 func when(t *time.Time) cell {
