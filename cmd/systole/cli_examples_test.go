@@ -19,7 +19,7 @@ func TestEveryExampleOfTheHelpWorks(t *testing.T) {
 		for line := range strings.Lines(cmd.Example) {
 			t.Run(strings.TrimSpace(line), func(t *testing.T) {
 				run(t, site.environ, "flow", "apply", "-f", site.flows).expect(t, exitFine) // an example may have deleted them
-				site.execute(t, site.fill(strings.TrimSpace(line)))
+				site.execute(t, site.fill(site.prepare(t, strings.TrimSpace(line))))
 			})
 		}
 	}
@@ -36,6 +36,7 @@ func newSite(t *testing.T) site {
 	dev := startDev(t, nil)
 	s := site{environ: against(dev), flows: folder(t, map[string]string{
 		"orders.yaml": strings.Replace(goodFlow, "good", "orders-sync", 1), "flow.yaml": demandFlow,
+		"slow.yaml": slowFlow, "broken.yaml": strings.Replace(brokenFlow, "every: 1h\n", "", 1),
 	})}
 	run(t, s.environ, "flow", "apply", "-f", s.flows).expect(t, exitFine)
 	run(t, s.environ, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
@@ -55,6 +56,22 @@ func newSite(t *testing.T) site {
 		"orders-sync~1795388654370168", id, "…", firstToken,
 	).Replace
 	return s
+}
+
+// prepare makes what an example wants to end, repeat or forget, and names it in the line.
+func (s site) prepare(t *testing.T, line string) string {
+	t.Helper()
+	const running, failed = "report~1795388654370168", "broken~1795388654370168"
+	switch {
+	case strings.Contains(line, running):
+		id := strings.TrimSpace(run(t, s.environ, "flow", "run", "slow").expect(t, exitFine).out)
+		return strings.Replace(line, running, id, 1)
+	case strings.Contains(line, failed):
+		id := strings.TrimSpace(run(t, s.environ, "flow", "run", "broken").expect(t, exitFine).out)
+		settle(t, s.environ, id)
+		return strings.Replace(line, failed, id, 1)
+	}
+	return line
 }
 
 // execute does what a shell would.

@@ -14,6 +14,7 @@ import (
 const (
 	goodFlow   = "name: good\nevery: 1h\nexec:\n  command: [\"echo\", \"hello\"]\n"
 	brokenFlow = "name: broken\nexec:\n  command: [\"sh\", \"-c\", \"echo no such table >&2; exit 3\"]\nevery: 1h\n"
+	slowFlow   = "name: slow\ntimeout: 5m\nexec:\n  command: [\"sleep\", \"240\"]\n"
 	demandFlow = "name: report\nfunction:\n  name: echo\n"
 )
 

@@ -41,6 +41,21 @@ func TestWrongUsageExitsWith2AndSaysWhatIsAllowed(t *testing.T) {
 		"a gateway that is none":      {[]string{"beat", "--gateway", "localhost:8080"}, []string{"--gateway: allowed is a URL such as"}},
 		"a negative wait":             {[]string{"beat", "--wait", "-1s"}, []string{"--wait: found -1s"}},
 		"a token file that is away":   {[]string{"flow", "list", "--token-file", "/nowhere/token"}, []string{"--token-file: open /nowhere/token: no such file"}},
+		"a negative wait for an end":  {[]string{"run", "cancel", "a~1", "--wait", "-1s"}, []string{"--wait: found -1s, allowed are 0"}},
+		"a long reason to cancel":     {[]string{"run", "cancel", "a~1", "--reason", strings.Repeat("x", 501)}, []string{"--reason: found 501 bytes, allowed are up to 500"}},
+		"a long reason to pause":      {[]string{"flow", "pause", "a", "--reason", strings.Repeat("x", 501)}, []string{"--reason: found 501 bytes"}},
+		"a bad name to pause":         {[]string{"flow", "pause", "../x"}, []string{`flow: found "../x"`}},
+		"a bad name to resume":        {[]string{"flow", "resume", "../x"}, []string{`flow: found "../x"`}},
+		"a bad name of slots":         {[]string{"flow", "slots", "../x"}, []string{`flow: found "../x"`}},
+		"a slot at no time":           {[]string{"flow", "slots", "a", "--at", "noon"}, []string{`--at: found "noon", allowed are RFC 3339`}},
+		"a bad id to cancel":          {[]string{"run", "cancel", "x"}, []string{`run: found "x"`}},
+		"a bad id to retry":           {[]string{"run", "retry", "x"}, []string{`run: found "x"`}},
+		"a bad id of the dead":        {[]string{"dead", "retry", "x"}, []string{`run: found "x"`}},
+		"a bad id to purge":           {[]string{"dead", "purge", "a~1", "x"}, []string{`run: found "x"`}},
+		"nothing to purge":            {[]string{"dead", "purge"}, []string{"allowed is either RUN… or --all"}},
+		"some and all to purge":       {[]string{"dead", "purge", "a~1", "--all"}, []string{"allowed is either RUN… or --all"}},
+		"a limit of slots below 0":    {[]string{"flow", "slots", "a", "--limit", "-1"}, []string{"--limit: found -1"}},
+		"the dead alone":              {[]string{"dead"}, []string{"found no subcommand", "purge"}},
 		"an address that is none":     {[]string{"doctor", "--url", "readyz"}, []string{`--url: found "readyz", allowed is a URL such as`}},
 		"an unknown role":             {[]string{"config", "check", "--role", "boss"}, []string{`--role: found "boss", allowed are gateway, worker, console and dev`}},
 		"a file that is away":         {[]string{"config", "check", "-c", "/nowhere.yaml"}, []string{"/nowhere.yaml: found a file that cannot be read"}},
@@ -80,7 +95,7 @@ func TestEveryCommandHasHelpWithAnExampleThatCallsIt(t *testing.T) {
 func TestEveryCommandThatTalksToTheAPITakesServerAndTokenFile(t *testing.T) {
 	t.Parallel()
 	alone := map[string]bool{"flow validate": true, "config check": true, "config show": true, "version": true, "doctor": true, "dev": true, "gateway": true, "worker": true, "console": true, "beat": true}
-	lists := map[string]bool{"flow list": true, "flow show": true, "flow preview": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true}
+	lists := map[string]bool{"flow list": true, "flow show": true, "flow preview": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true, "flow slots": true, "dead list": true}
 	for _, cmd := range commands() {
 		name := strings.TrimPrefix(cmd.CommandPath(), "systole ")
 		talks := cmd.Flags().Lookup("server") != nil && cmd.Flags().Lookup("token-file") != nil

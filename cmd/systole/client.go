@@ -41,6 +41,7 @@ func (f *apiFlags) addLimit(cmd *cobra.Command) {
 func formatFlag(cmd *cobra.Command, format *output.Format) {
 	*format = output.Table
 	cmd.Flags().VarP((*formatValue)(format), "output", "o", "table, json or yaml")
+	completeFormats(cmd)
 }
 
 // formatValue is a format as a flag, refused where the command line is read.

@@ -10,13 +10,12 @@ import (
 	"github.com/systole-run/systole/internal/admin/wire"
 	"github.com/systole-run/systole/internal/manifest"
 	"github.com/systole-run/systole/internal/output"
-	"github.com/systole-run/systole/store"
 )
 
 func (a *app) flowCommand() *cobra.Command {
-	return group("flow", "Apply, check, look at, run and delete flows",
-		a.flowApplyCommand(), a.flowValidateCommand(), a.flowListCommand(), a.flowShowCommand(), a.flowPreviewCommand(), a.flowRunCommand(), a.flowDeleteCommand(),
-		a.flowSchemaCommand())
+	return group("flow", "Apply, check, look at, preview, run, pause and delete flows",
+		a.flowApplyCommand(), a.flowValidateCommand(), a.flowSchemaCommand(), a.flowListCommand(), a.flowShowCommand(), a.flowSlotsCommand(),
+		a.flowPreviewCommand(), a.flowRunCommand(), a.flowPauseCommand(), a.flowResumeCommand(), a.flowDeleteCommand())
 }
 
 func shownDefinitions(read []manifest.Flow) []output.Definition {
@@ -69,38 +68,13 @@ func (a *app) flowListCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) flowShowCommand() *cobra.Command {
-	var flags apiFlags
-	cmd := &cobra.Command{
-		Use: "show FLOW", Short: "Show one flow: its definition, its next slot and its last run", Args: exactly("FLOW"),
-		Example: "  systole flow show orders-sync -o yaml",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := a.client(flags)
-			if err != nil {
-				return err
-			}
-			flow, err := api.Flow(cmd.Context(), flags.group, args[0])
-			if err != nil {
-				return err
-			}
-			if flags.format == output.Table {
-				return a.printer(flags.format).Flows([]store.FlowView{flow})
-			}
-			return a.printer(flags.format).Value(flow)
-		},
-	}
-	flags.add(cmd)
-	flags.addGroup(cmd)
-	formatFlag(cmd, &flags.format)
-	return cmd
-}
-
 func (a *app) flowRunCommand() *cobra.Command {
 	var flags apiFlags
 	var params string
 	cmd := &cobra.Command{
 		Use: "run FLOW", Short: "Run a flow now, apart from its schedule; prints the id of the run", Args: exactly("FLOW"),
-		Example: `  systole flow run report --params '{"day":"2026-11-22"}'`,
+		Example:           `  systole flow run report --params '{"day":"2026-11-22"}'`,
+		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := a.client(flags)
 			if err != nil {
@@ -127,7 +101,8 @@ func (a *app) flowDeleteCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
 		Use: "delete FLOW", Short: "Delete a flow; a run under way finishes, and its history stays until it is past retention", Args: exactly("FLOW"),
-		Example: "  systole flow delete orders-sync",
+		Example:           "  systole flow delete orders-sync",
+		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := a.client(flags)
 			if err != nil {

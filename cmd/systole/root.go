@@ -105,10 +105,9 @@ Exit status: 0 fine, 1 failed, 2 wrong usage or configuration.`,
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.devCommand(), a.gatewayCommand(), a.workerCommand(), a.consoleCommand(),
-		a.beatCommand(), a.flowCommand(), a.runCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),
+		a.beatCommand(), a.flowCommand(), a.runCommand(), a.deadCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
 }

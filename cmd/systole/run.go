@@ -11,7 +11,8 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	return group("run", "Look at runs", a.runListCommand(), a.runShowCommand(), a.runLogsCommand())
+	return group("run", "Look at, cancel and retry runs",
+		a.runListCommand(), a.runShowCommand(), a.runLogsCommand(), a.runCancelCommand(), a.runRetryCommand())
 }
 
 func (a *app) runListCommand() *cobra.Command {
@@ -46,14 +47,25 @@ func (a *app) runListCommand() *cobra.Command {
 	flags.addLimit(cmd)
 	cmd.Flags().StringVar(&flow, "flow", "", "only runs of this flow")
 	cmd.Flags().StringVar(&status, "status", "", "only runs with this status: pending, in_progress, success, failed or cancelled")
+	_ = cmd.RegisterFlagCompletionFunc("flow", a.completeFlows(&flags)) // fails only for a flag that is not there
+	completeWords(cmd, "status", statuses()...)
 	return cmd
+}
+
+func statuses() []string {
+	words := make([]string, len(store.Statuses))
+	for i, status := range store.Statuses {
+		words[i] = string(status)
+	}
+	return words
 }
 
 func (a *app) runShowCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
 		Use: "show RUN", Short: "Show one run", Args: exactly("RUN"),
-		Example: "  systole run show orders-sync~1795388654370168 -o json",
+		Example:           "  systole run show orders-sync~1795388654370168 -o json",
+		ValidArgsFunction: a.completeRuns(&flags, anyStatus),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := a.client(flags)
 			if err != nil {
@@ -79,7 +91,8 @@ func (a *app) runLogsCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
 		Use: "logs RUN", Short: "Print the end of a run's output", Args: exactly("RUN"),
-		Example: "  systole run logs orders-sync~1795388654370168",
+		Example:           "  systole run logs orders-sync~1795388654370168",
+		ValidArgsFunction: a.completeRuns(&flags, anyStatus),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := a.client(flags)
 			if err != nil {

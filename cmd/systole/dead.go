@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/systole-run/systole/internal/admin/wire"
+)
+
+func (a *app) deadCommand() *cobra.Command {
+	return group("dead", "Look at, retry and purge what failed for good", a.deadListCommand(), a.deadRetryCommand(), a.deadPurgeCommand())
+}
+
+func (a *app) deadListCommand() *cobra.Command {
+	var flags apiFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List occurrences that failed for good, the newest first, by their last run", Args: cobra.NoArgs,
+		Example: "  systole dead list -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := a.client(flags)
+			if err != nil {
+				return err
+			}
+			page := flags.limit
+			if page == 0 || page > wire.MaxPage {
+				page = wire.MaxPage
+			}
+			runs, err := take(api.Dead(cmd.Context(), flags.group, page), flags.limit)
+			if err != nil {
+				return err
+			}
+			return a.printer(flags.format).Runs(runs)
+		},
+	}
+	flags.add(cmd)
+	flags.addGroup(cmd)
+	formatFlag(cmd, &flags.format)
+	flags.addLimit(cmd)
+	return cmd
+}
+
+func (a *app) deadRetryCommand() *cobra.Command {
+	var flags apiFlags
+	cmd := &cobra.Command{
+		Use: "retry RUN", Short: "Run an occurrence that failed for good again, and take it off the list; prints the id of the new run", Args: exactly("RUN"),
+		Example:           "  systole dead retry broken~1795388654370168",
+		ValidArgsFunction: a.completeDead(&flags),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := a.client(flags)
+			if err != nil {
+				return err
+			}
+			id, err := api.RetryDead(cmd.Context(), flags.group, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.out, id)
+			return err
+		},
+	}
+	flags.add(cmd)
+	flags.addGroup(cmd)
+	return cmd
+}
+
+func (a *app) deadPurgeCommand() *cobra.Command {
+	var flags apiFlags
+	var all bool
+	cmd := &cobra.Command{
+		Use: "purge RUN… | --all", Short: "Take occurrences off the list of those that failed for good", Args: cobra.ArbitraryArgs,
+		Example:           "  systole dead purge broken~1795388654370168\n  systole dead purge --all",
+		ValidArgsFunction: a.completeDead(&flags),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) > 0) {
+				return usageError{errors.New("systole dead purge: found both or neither, allowed is either RUN… or --all")}
+			}
+			api, err := a.client(flags)
+			if err != nil {
+				return err
+			}
+			var purged int
+			if all {
+				purged, err = api.PurgeAllDead(cmd.Context(), flags.group)
+			} else {
+				purged, err = api.PurgeDead(cmd.Context(), flags.group, args...)
+			}
+			if err != nil && purged == 0 {
+				return err
+			}
+			_, printErr := fmt.Fprintf(a.out, "%d purged\n", purged)
+			return errors.Join(printErr, err)
+		},
+	}
+	flags.add(cmd)
+	flags.addGroup(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "all of the group's")
+	return cmd
+}
