@@ -123,7 +123,7 @@ func (a *app) flowDeleteCommand() *cobra.Command {
 func (a *app) flowSchemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "schema", Short: "Print the JSON Schema of a flow, for your editor", Args: cobra.NoArgs,
-		Example: "  systole flow schema > flow.schema.json",
+		Example: "  systole flow schema",
 		RunE: func(*cobra.Command, []string) error {
 			schema, err := manifest.Schema()
 			if err != nil {
