@@ -104,6 +104,19 @@ func (s *Store) RetryRun(ctx context.Context, group, id string) (runID string, e
 	return s.Enqueue(ctx, ask)
 }
 
+// RetryDead is RetryRun for a dead letter, which it takes off the list in the same step. It fails with ErrNotFound for a
+// run that is not on it.
+func (s *Store) RetryDead(ctx context.Context, group, id string) (runID string, err error) {
+	dead, err := s.deadRun(ctx, s.partitionOf(group, flowOf(id)), id)
+	if err != nil {
+		return "", err
+	}
+	if dead == nil {
+		return "", fmt.Errorf("run %s among the dead of group %s: %w", id, group, ErrNotFound)
+	}
+	return s.RetryRun(ctx, group, id)
+}
+
 // finishedRun reads a run that is final, from the history or the dead letters.
 func (s *Store) finishedRun(ctx context.Context, p Partition, id string) (Run, error) {
 	run, err := s.Run(ctx, p.Group, id)

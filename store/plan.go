@@ -122,9 +122,14 @@ func (p planner) plan(first, asOf time.Time) plan {
 
 // newest is the last slot that is past as of asOf, at least first. A slot is past once asOf is later by the slack: one that
 // has only just come due is left to the next heartbeat, or clocks that beat as often as the flow is due, now a little
-// before a slot and now a little after it, would find none due, and then two.
+// before a slot and now a little after it, would find none due, and then two. Where each slot is to be caught up, that one is
+// as good as any other.
 func (p planner) newest(first, asOf time.Time) time.Time {
-	if last, ok := p.last(first, asOf.Add(-p.schedule.slack())); ok {
+	past := asOf.Add(-p.schedule.slack())
+	if p.flow.Catchup == CatchupAll {
+		past = asOf.Add(p.schedule.slack())
+	}
+	if last, ok := p.last(first, past); ok {
 		return last
 	}
 	return first

@@ -66,10 +66,18 @@ func (w *Worker) RunNow(ctx context.Context, ask trigger.RunRequest) error {
 	}
 	w.log.Info("run asked for", logkey.Group, ask.Group, logkey.Flow, ask.Flow, logkey.RunID, runID)
 	w.origins.add(runID, ask.TraceParent)
+	w.tell(trigger.EventRunPending, ask.Group, runID, pending{RunID: runID, Flow: ask.Flow, Group: ask.Group})
 	// Every worker takes requests of every group off the queue; one that serves the group and has a free slot, this one
 	// included, takes the run.
 	w.hint(ask.Group)
 	return nil
+}
+
+// pending is the data of the event run.pending.
+type pending struct {
+	RunID string `json:"run_id"`
+	Flow  string `json:"flow"`
+	Group string `json:"group"`
 }
 
 // Wake says that there may be something to claim in a group. It is a hint: a needless one costs one call.

@@ -134,6 +134,10 @@ func (c *completer) finish(endings []ending, answers []store.Completed) {
 			w.log.Error("run ended, but another attempt owns its occurrence; nothing was written", runKeys(e.run.claim)...)
 			continue
 		}
+		if e.released {
+			w.tellReleased(answer.Run)
+			continue
+		}
 		w.tellEnd(answer)
 	}
 }

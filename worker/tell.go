@@ -52,6 +52,13 @@ func (w *Worker) tellEnd(done store.Completed) {
 	w.tellSlots(run.Group, run.Flow, done.Skipped)
 }
 
+// tellReleased says that an occurrence was handed back, to be taken up by another worker.
+func (w *Worker) tellReleased(run store.Run) {
+	w.metrics.ended(run)
+	w.logEnd(run)
+	w.tell(trigger.EventRunReleased, run.Group, run.ID, run)
+}
+
 // retrying is the data of the event run.retrying.
 type retrying struct {
 	Flow         string    `json:"flow"`

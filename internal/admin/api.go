@@ -44,6 +44,7 @@ type Store interface {
 	ResumeFlow(ctx context.Context, group, name string) error
 	CancelRun(ctx context.Context, group, id, reason string) (store.Run, error)
 	RetryRun(ctx context.Context, group, id string) (runID string, err error)
+	RetryDead(ctx context.Context, group, id string) (runID string, err error)
 	Slots(ctx context.Context, group, flow string, limit int) ([]store.SlotRange, error)
 	SlotAt(ctx context.Context, group, flow string, at time.Time) (store.SlotRange, error)
 	Dead(ctx context.Context, group string, limit int, after string) (runs []store.Run, next string, err error)

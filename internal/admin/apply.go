@@ -45,11 +45,15 @@ func (a *API) applyFlows(ctx context.Context, in *struct {
 	return &out[wire.Applied]{wire.Applied{Results: changes}}, nil
 }
 
+// changeEvents are the events that tell of changes.
+var changeEvents = map[store.Change]string{store.FlowCreated: trigger.EventFlowCreated, store.FlowChanged: trigger.EventFlowChanged, store.FlowDeleted: trigger.EventFlowDeleted}
+
 // logChanges says who changed what.
 func (a *API) logChanges(ctx context.Context, changes ...store.FlowChange) {
 	for _, change := range changes {
 		if change.Result != store.FlowUnchanged {
 			a.cfg.Logger.InfoContext(ctx, "flow "+string(change.Result), logkey.Group, change.Group, logkey.Flow, change.Name, logkey.Principal, principal(ctx).Name)
+			a.tell(ctx, changeEvents[change.Result], change.Group, change.Name, flowEvent{Flow: change.Name})
 		}
 	}
 }

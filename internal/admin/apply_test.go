@@ -162,8 +162,8 @@ func runOnce(t *testing.T, s *server, name string) store.FlowView {
 		t.Fatal(claimed, err)
 	}
 	done := []store.Completion{{Claim: claimed.Claims[0], Outcome: store.Outcome{Status: store.StatusSuccess}}}
-	if answers, _, err := s.store.Complete(t.Context(), p, done); err != nil || answers[0].Err != nil {
-		t.Fatal(answers, err)
+	if written, err := s.store.Complete(t.Context(), p, done); err != nil || written.Answers[0].Err != nil {
+		t.Fatal(written, err)
 	}
 	view, err := s.store.Flow(t.Context(), store.DefaultGroup, name)
 	if err != nil {

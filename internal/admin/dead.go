@@ -19,38 +19,8 @@ func (a *API) listDead(ctx context.Context, in *InPage) (*out[wire.RunPage], err
 	return &out[wire.RunPage]{wire.RunPage{Runs: runs, Next: next}}, err
 }
 
-// retryDead starts the run before it takes the occurrence off the list: what fails in between leaves it there.
 func (a *API) retryDead(ctx context.Context, in *InRun) (*out[wire.RunStarted], error) {
-	if err := a.isDead(ctx, in.Group, in.ID); err != nil {
-		return nil, err
-	}
-	started, err := a.retry(ctx, in.Group, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := a.store.PurgeDead(ctx, in.Group, []string{in.ID}); err != nil {
-		a.cfg.Logger.WarnContext(ctx, "an occurrence that was retried is still listed as dead", logkey.Group, in.Group, logkey.RunID, in.ID, logkey.Error, err)
-	}
-	return started, nil
-}
-
-// isDead fails with store.ErrNotFound for a run that is not on the list.
-func (a *API) isDead(ctx context.Context, group, id string) error {
-	for after := ""; ; {
-		runs, next, err := a.store.Dead(ctx, group, wire.MaxPage, after)
-		if err != nil {
-			return err
-		}
-		for _, run := range runs {
-			if run.ID == id {
-				return nil
-			}
-		}
-		if next == "" || next == after {
-			return notDead(group, id)
-		}
-		after = next
-	}
+	return a.retryWith(ctx, a.store.RetryDead, in.Group, in.ID)
 }
 
 func notDead(group, id string) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/strictjson"
 	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
 )
 
 // keyRetryOf is the log key of the run that another one repeats.
@@ -28,6 +29,7 @@ func (a *API) pauseFlow(ctx context.Context, in *struct {
 		return nil, err
 	}
 	a.cfg.Logger.InfoContext(ctx, "flow paused", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.Reason, reason, logkey.Principal, principal(ctx).Name)
+	a.tell(ctx, trigger.EventFlowPaused, in.Group, in.Name, flowEvent{Flow: in.Name, Reason: reason})
 	return nil, nil
 }
 
@@ -37,6 +39,7 @@ func (a *API) resumeFlow(ctx context.Context, in *InFlow) (*struct{}, error) {
 		return nil, err
 	}
 	a.cfg.Logger.InfoContext(ctx, "flow resumed", logkey.Group, in.Group, logkey.Flow, in.Name, logkey.Principal, principal(ctx).Name)
+	a.tell(ctx, trigger.EventFlowResumed, in.Group, in.Name, flowEvent{Flow: in.Name})
 	return nil, nil
 }
 
@@ -56,7 +59,9 @@ func (a *API) cancelRun(ctx context.Context, in *struct {
 	}
 	a.cfg.Logger.InfoContext(ctx, "run cancelled", logkey.Group, in.Group, logkey.Flow, run.Flow, logkey.RunID, in.ID, logkey.Status, run.Status,
 		logkey.Reason, reason, logkey.Principal, principal(ctx).Name)
-	if !run.Status.Final() {
+	if run.Status.Final() {
+		a.tell(ctx, trigger.EventRunCancelled, in.Group, in.ID, run)
+	} else {
 		a.hintCancel(ctx, in.Group, in.ID)
 	}
 	return &out[wire.RunCancelled]{wire.RunCancelled{RunID: in.ID, Status: run.Status, CancelRequested: run.CancelRequested}}, nil
@@ -75,11 +80,11 @@ func (a *API) hintCancel(ctx context.Context, group, runID string) {
 }
 
 func (a *API) retryRun(ctx context.Context, in *InRun) (*out[wire.RunStarted], error) {
-	return a.retry(ctx, in.Group, in.ID)
+	return a.retryWith(ctx, a.store.RetryRun, in.Group, in.ID)
 }
 
-func (a *API) retry(ctx context.Context, group, runID string) (*out[wire.RunStarted], error) {
-	id, err := a.store.RetryRun(ctx, group, runID)
+func (a *API) retryWith(ctx context.Context, retry func(ctx context.Context, group, id string) (string, error), group, runID string) (*out[wire.RunStarted], error) {
+	id, err := retry(ctx, group, runID)
 	if err != nil {
 		return nil, err
 	}

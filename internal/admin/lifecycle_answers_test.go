@@ -21,7 +21,6 @@ type scripted struct {
 	run    store.Run
 	dead   []string
 	err    error
-	purge  error
 	called []string
 }
 
@@ -44,6 +43,13 @@ func (s *scripted) CancelRun(_ context.Context, group, id, reason string) (store
 
 func (s *scripted) RetryRun(_ context.Context, group, id string) (string, error) {
 	return "a~2", s.note("retry", group+"/"+id)
+}
+
+func (s *scripted) RetryDead(_ context.Context, group, id string) (string, error) {
+	if err := s.note("retry dead", group+"/"+id); err != nil || slices.Contains(s.dead, id) {
+		return "a~2", err
+	}
+	return "", store.ErrNotFound
 }
 
 func (s *scripted) Slots(_ context.Context, group, flow string, limit int) ([]store.SlotRange, error) {
@@ -71,7 +77,7 @@ func (s *scripted) PurgeDead(_ context.Context, group string, ids []string) (int
 		}
 	}
 	s.called = append(s.called, fmt.Sprint("purge ", group, " ", ids))
-	return purged, errors.Join(s.err, s.purge)
+	return purged, s.err
 }
 
 // hints notes whom the workers were told of.
@@ -117,8 +123,8 @@ func TestWhatIsAskedReachesTheStoreAndIsLogged(t *testing.T) {
 		{"GET", "/api/v1/flows/a/slots", "", "slots default/a 100", 200, `{"slots":[]}`, ""},
 		{"GET", "/api/v1/flows/a/slots?limit=5&group=shop", "", "slots shop/a 5", 200, `{"slots":[]}`, ""},
 		{"GET", "/api/v1/flows/a/slots?at=2026-11-22T15:05:00%2B01:00", "", "slot default/a 2026-11-22T14:05:00Z", 200, `{"slots":[{"from":"2026-11-22T15:05:00+01:00"`, ""},
-		{"POST", "/api/v1/dead/d~2/retry", "", "retry default/d~2,purge default [d~2]", 202, `{"run_id":"a~2"}`, `retry_of=d~2`},
-		{"POST", "/api/v1/dead/d~9/retry", "", "", 404, "", ""},
+		{"POST", "/api/v1/dead/d~2/retry", "", "retry dead default/d~2", 202, `{"run_id":"a~2"}`, `retry_of=d~2`},
+		{"POST", "/api/v1/dead/d~9/retry", "", "retry dead default/d~9", 404, "", ""},
 		{"DELETE", "/api/v1/dead/d~2", "", "purge default [d~2]", 200, `{"purged":1}`, `msg="dead occurrences purged" group=default count=1 run_id=d~2 principal=`},
 		{"DELETE", "/api/v1/dead/d~9", "", "purge default [d~9]", 404, "", ""},
 		{"DELETE", "/api/v1/dead?all=true", "", "purge default []", 200, `{"purged":2}`, "count=2"},
@@ -189,13 +195,5 @@ func TestWorkersAreToldOfWhatTheyAreToEndOrRepeat(t *testing.T) {
 		if a.status > 299 || fmt.Sprint(told.cancelled) != test.cancelled || told.String() != test.woken || !strings.Contains(log.String(), test.log) {
 			t.Errorf("%s: answered %d; told to cancel are %v, want %s; woken are %q, want %q\n%s", test.path, a.status, told.cancelled, test.cancelled, told, test.woken, log)
 		}
-	}
-}
-
-func TestADeadOccurrenceThatWasRetriedIsAcceptedAlthoughItStaysListed(t *testing.T) {
-	t.Parallel()
-	a, log := exchange(t, &scripted{dead: []string{"a~1"}, purge: store.ErrUnavailable}, nil, "POST", "/api/v1/dead/a~1/retry", "")
-	if a.status != 202 || !strings.Contains(log.String(), "still listed as dead") {
-		t.Errorf("got %d %s\n%s", a.status, a.body, log)
 	}
 }

@@ -31,7 +31,7 @@ func (s *server) fail(t *testing.T, group string) {
 	defer cancel()
 	for _, claim := range s.claim(t, group) {
 		done := store.Completion{Claim: claim, Outcome: store.Outcome{Status: store.StatusFailed, Reason: store.ReasonRefused, Error: "no such program"}}
-		if _, _, err := s.store.Complete(ctx, claim.Partition, []store.Completion{done}); err != nil {
+		if _, err := s.store.Complete(ctx, claim.Partition, []store.Completion{done}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -74,6 +74,8 @@ func TestSchemaOffersExactlyTheKeysThatThisVersionCarriesOut(t *testing.T) {
 			text += key + ": " + kind + "\n"
 		case key == "name":
 			text += "exec: {command: [a]}\n"
+		case key == "catchup_limit":
+			text += "exec: {command: [a]}\ncatchup: all\ncatchup_limit: 3\n"
 		case key == "timezone":
 			text += "exec: {command: [a]}\ncron: \"@daily\"\ntimezone: UTC\n"
 		default:

@@ -120,7 +120,11 @@ type decision struct {
 func decide(def store.DataFlow, first, asOf int64) decision {
 	every := everyOf(def)
 	slots := []int64{first}
-	for slot := first + every; every > 0 && slot <= asOf-slack(every); slot += every {
+	past := asOf - slack(every)
+	if def.Catchup == store.CatchupAll {
+		past = asOf + slack(every)
+	}
+	for slot := first + every; every > 0 && slot <= past; slot += every {
 		slots = append(slots, slot)
 	}
 	last, all := slots[len(slots)-1], len(slots)
