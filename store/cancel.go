@@ -20,22 +20,22 @@ var (
 // ErrNotFound, and with ErrEnded where the run is final; repeating it is harmless.
 func (s *Store) CancelRun(ctx context.Context, group, id, reason string) (Run, error) {
 	p := s.partitionOf(group, flowOf(id))
-	text := "cancelled"
+	why := "cancelled"
 	if reason = cut(reason); reason != "" {
-		text = "cancelled: " + reason
+		why = "cancelled: " + reason
 	}
 	head, err := json.Marshal(struct {
 		Status Status `json:"status"`
 		Reason string `json:"reason"`
 		Error  string `json:"error"`
-	}{StatusCancelled, ReasonCancelled, text})
+	}{StatusCancelled, ReasonCancelled, why})
 	if err != nil {
 		return Run{}, fmt.Errorf("encode reason: %w", err)
 	}
 	again := false // the first call may have been carried out
 	reply, err := s.run(ctx, p, "cancel", func(repeated bool) []any {
 		again = repeated
-		return []any{flowOf(id), id, text, strings.TrimSuffix(string(head), "}")}
+		return []any{flowOf(id), id, why, strings.TrimSuffix(string(head), "}")}
 	})
 	if err != nil {
 		return Run{}, err
@@ -44,7 +44,7 @@ func (s *Store) CancelRun(ctx context.Context, group, id, reason string) (Run, e
 	if err != nil {
 		return Run{}, err
 	}
-	outcome := string(items[0].(string))
+	outcome := text(items[0])
 	if outcome == "unknown" {
 		return Run{}, fmt.Errorf("run %s of group %s: %w", id, group, ErrNotFound)
 	}

@@ -74,8 +74,10 @@ func TestPreviewAccountsForEverySlotOnce(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(10, 11))
 	for range 300 {
-		flow := store.DataFlow{Cron: randomCron(random), Timezone: "Europe/Berlin", StartDeadline: store.Duration(random.IntN(2)) * store.Duration(random.Int64N(int64(time.Hour))),
-			Catchup: []store.Catchup{store.CatchupLatest, store.CatchupAll, store.CatchupNone}[random.IntN(3)]}
+		flow := store.DataFlow{
+			Cron: randomCron(random), Timezone: "Europe/Berlin", StartDeadline: store.Duration(random.IntN(2)) * store.Duration(random.Int64N(int64(time.Hour))),
+			Catchup: []store.Catchup{store.CatchupLatest, store.CatchupAll, store.CatchupNone}[random.IntN(3)],
+		}
 		from := aroundAChange(random)
 		got, err := flow.Preview(from, time.Duration(random.IntN(7200)+1)*time.Second, 20)
 		if err != nil {
@@ -142,8 +144,11 @@ func TestPreviewRefusesWhatItCannotShow(t *testing.T) {
 		count int
 		field string
 	}{
-		{store.DataFlow{}, 0, 0, "count"}, {store.DataFlow{}, 0, 1001, "count"}, {store.DataFlow{}, -time.Second, 1, "beats"},
-		{store.DataFlow{}, time.Microsecond, 1, "beats"}, {store.DataFlow{Cron: "x"}, 0, 1, "cron"},
+		{store.DataFlow{}, 0, 0, "count"},
+		{store.DataFlow{}, 0, 1001, "count"},
+		{store.DataFlow{}, -time.Second, 1, "beats"},
+		{store.DataFlow{}, time.Microsecond, 1, "beats"},
+		{store.DataFlow{Cron: "x"}, 0, 1, "cron"},
 	} {
 		_, err := test.flow.Preview(now, test.beats, test.count)
 		var field store.FieldError
