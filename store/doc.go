@@ -12,12 +12,13 @@
 //	           │                                     │               │
 //	           ▼      claim (due <= as-of)           ▼     claim     ▼
 //	  ┌──▶   due  ───────────────────────▶ held    pending ─────▶ in_progress ──┬─▶ success
-//	  │                                     │         ▲             │    │      ├─▶ failed
-//	  │  complete: next slot                │         └─────────────┘    │      └─▶ cancelled (handed back)
-//	  ├─────────────────────────────────────┤           release          │
-//	  │  release: the same slot             │          (run-now)         ▼
-//	  └─────────────────────────────────────┘                    lease expires: failed (lease_lost);
-//	                                                             the next claim opens the next attempt
+//	  │      ▲ │                            │       │ ▲             │    │      ├─▶ failed
+//	  │      │ ▼ pause, resume              │       │ └─────────────┘    │      └─▶ cancelled (asked for, or handed back)
+//	  │     paused                          │       │   release          │
+//	  │  complete: next slot, or a retry    │       ▼  (run-now)         ▼
+//	  ├─────────────────────────────────────┤   cancelled        lease expires: failed (lease_lost);
+//	  │  release: the same slot             │                    the next claim opens the next attempt, or
+//	  └─────────────────────────────────────┘                    ends the run: cancelled, or crashed too often
 //
 // # What always holds
 //
@@ -33,6 +34,13 @@
 // An occurrence (a slot being worked on) has the same id for every attempt at it. It is never lost: until a completion
 // with the current token is accepted, it is due, or held under a lease that expires. At most one completion of an
 // attempt is accepted; repeating it, after an answer was lost, gives the same answer.
+//
+// Each slot has one outcome. It ran; or the ledger says why it did not. What a claim finds missed (plan.go) is noted before
+// the run that stands for it starts; what came due while a run went on is noted with that run's end (aftermath.go). Both
+// depend on the definition, the slot and the beat's as-of time alone, so that whoever does it again does the same.
+//
+// A flow that fails for good often enough, or takes down its workers, is paused; so is one that somebody pauses. It keeps
+// its slot, outside the due set, and catches up by its policy once it is resumed.
 //
 // A heartbeat is settled when nothing is left that was due as of it and every run claimed under it has ended.
 //
