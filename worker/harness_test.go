@@ -128,13 +128,15 @@ type sent struct {
 }
 
 // send sends a heartbeat and does not wait for it.
-func (h *harness) send() sent {
+func (h *harness) send() sent { h.t.Helper(); return h.sendTo("default") }
+
+func (h *harness) sendTo(group string) sent {
 	h.t.Helper()
 	events, err := trigger.NewEvents(h.nc, h.prefix)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	watch, err := events.WatchSettled("default")
+	watch, err := events.WatchSettled(group)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -143,7 +145,7 @@ func (h *harness) send() sent {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	ack, err := publisher.PublishBeat(h.t.Context(), trigger.Beat{Group: "default"})
+	ack, err := publisher.PublishBeat(h.t.Context(), trigger.Beat{Group: group})
 	if err != nil {
 		h.t.Fatal(err)
 	}
