@@ -74,7 +74,7 @@ func (c Completion) remember(done *aftermath) {
 func (c Completion) failures() int {
 	switch {
 	case c.Claim.RunNow():
-		return c.Claim.Attempt - 1
+		return c.Claim.Attempt - 1 - c.Claim.crashes
 	case c.Claim.state.attempts == 0:
 		return 0
 	}

@@ -109,11 +109,11 @@ func (c *Claimer) Claim(ctx context.Context, limit int) (Claimed, error) {
 	if err != nil {
 		return Claimed{}, err
 	}
-	c.pending = false
 	claimed, err := c.decode(ctx, reply)
 	if err != nil {
-		return claimed, err
+		return Claimed{}, err // the next call gets what this one took
 	}
+	c.pending = false
 	return claimed, c.place(ctx, &claimed)
 }
 

@@ -96,9 +96,6 @@ func (s *Store) RetryRun(ctx context.Context, group, id string) (runID string, e
 	}
 	ask := RunNow{Group: group, Flow: flow, Params: run.Params, again: id}
 	if run.Status != StatusSuccess {
-		if err := s.mustBeOver(ctx, p, run); err != nil {
-			return "", err
-		}
 		ask.occurrence, ask.attempt = run.OccurrenceID, run.Attempt+1
 	}
 	return s.Enqueue(ctx, ask)
@@ -131,26 +128,4 @@ func (s *Store) finishedRun(ctx context.Context, p Partition, id string) (Run, e
 		return Run{}, fmt.Errorf("run %s: %w: it is %s", id, ErrNotEnded, run.Status)
 	}
 	return run, nil
-}
-
-// mustBeOver fails with ErrNotEnded where a later attempt at the run's occurrence waits or is under way.
-func (s *Store) mustBeOver(ctx context.Context, p Partition, run Run) error {
-	runs, _, err := s.Runs(ctx, p.Group, RunFilter{Flow: run.Flow, Limit: maxPage})
-	if err != nil {
-		return err
-	}
-	for _, other := range runs {
-		if other.OccurrenceID == run.OccurrenceID && !other.Status.Final() {
-			return fmt.Errorf("run %s: %w: its occurrence goes on as run %s", run.ID, ErrNotEnded, other.ID)
-		}
-	}
-	flow, err := s.readFlow(ctx, p, run.Flow)
-	if err != nil {
-		return fmt.Errorf("flow %s of group %s: %w", run.Flow, p.Group, err)
-	}
-	waits := fmt.Sprintf("%s/%s@%d", p.Group, run.Flow, flow.state.slot.UnixMilli())
-	if flow.state.attempts > 0 && run.OccurrenceID == waits {
-		return fmt.Errorf("run %s: %w: its occurrence waits for its next attempt by itself", run.ID, ErrNotEnded)
-	}
-	return nil
 }

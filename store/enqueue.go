@@ -65,10 +65,20 @@ func (s *Store) Enqueue(ctx context.Context, ask RunNow) (runID string, err erro
 	switch text(items[0]) {
 	case "unknown":
 		return "", fmt.Errorf("flow %s of group %s: %w", ask.Flow, ask.Group, ErrNotFound)
+	case "open":
+		return "", fmt.Errorf("run %s: %w: its occurrence goes on %s", ask.again, ErrNotEnded, asRun(text(items[1])))
 	case "full":
 		return "", fmt.Errorf("%w: %d in %s", ErrQueueFull, s.cfg.MaxQueued, p)
 	}
 	return text(items[len(items)-1]), nil
+}
+
+// asRun says as what an occurrence goes on.
+func asRun(id string) string {
+	if id == "" {
+		return "by itself, by the next heartbeat"
+	}
+	return "as run " + id
 }
 
 // newRunID makes the id before the call, so that a call that is repeated because its answer was lost makes one run.

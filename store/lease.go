@@ -62,7 +62,7 @@ func (s *Store) Progress(ctx context.Context, p Partition, outputs []Output) err
 }
 
 // Release hands occurrences of one partition back that this worker will not finish. None of them spends an attempt: a
-// slot is due again under the same beat, a run-now waits again. Answers come in the order of the batch, with Err
+// slot is due again under the same beat, a run-now waits again; one that is to be cancelled is ended as that. Answers come in the order of the batch, with Err
 // ErrStale where the lease had been lost. Only the Log and Took of an Outcome are used.
 func (s *Store) Release(ctx context.Context, p Partition, batch []Completion) (written Written, err error) {
 	written.More = true
@@ -125,13 +125,30 @@ func (s *Store) releaseOnce(ctx context.Context, p Partition, batch []Completion
 	if err != nil {
 		return nil, nil, err
 	}
+	var over []int // indexes into batch of those that are to be cancelled
 	for i, outcome := range outcomes {
-		if fields, err := list(outcome, 1); err != nil || number(fields[0]) == 0 {
+		const stale, cancelled = 0, 3
+		fields, err := list(outcome, 1)
+		switch {
+		case err != nil || number(fields[0]) == stale:
 			answers[i].Err = ErrStale
+		case number(fields[0]) == cancelled:
+			over = append(over, i)
 		}
 	}
-	settled, err = s.settleAll(ctx, p, items[1])
-	return answers, settled, err
+	if settled, err = s.settleAll(ctx, p, items[1]); err != nil || len(over) == 0 {
+		return answers, settled, err
+	}
+	ends := make([]Completion, len(over))
+	for at, i := range over {
+		ends[at] = batch[i]
+		ends[at].Outcome.Status, ends[at].Outcome.Reason, ends[at].Outcome.Error = StatusCancelled, ReasonCancelled, "cancelled"
+	}
+	written, err := s.Complete(ctx, p, ends)
+	for at := range written.Answers {
+		answers[over[at]] = written.Answers[at]
+	}
+	return answers, append(settled, written.Settled...), err
 }
 
 // chunks yields items in batches that one script call may handle.

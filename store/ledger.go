@@ -107,6 +107,9 @@ func (s *Store) slots(ctx context.Context, group, name string) ([]SlotRange, sto
 			continue
 		}
 		seen[run.OccurrenceID] = true
+		if run.Status.Final() && stored.state.attempts == 0 && run.Slot.Equal(stored.state.slot) {
+			continue // it was handed back, and waits
+		}
 		all = append(all, ranSlot(run, stored.state))
 	}
 	if slot := stored.state.slot; !slot.IsZero() && stored.held == "" && stored.state.attempts == 0 {

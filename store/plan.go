@@ -98,11 +98,16 @@ func (p planner) plan(first, asOf time.Time) plan {
 		if last, ok := p.last(first, earlier(newest, asOf.Add(-deadline-time.Millisecond))); ok {
 			done.notes = p.missed(first, last, ReasonPastDeadline)
 			next, more := p.schedule.After(last)
-			if !more || next.After(newest) {
+			// The next one may have only just come due. It is not left to the next heartbeat here: that may be too late for
+			// it again, and so on for ever.
+			if !more || next.After(newest) && !DueToRun(p.schedule.DueAt(next), asOf) {
 				done.next = next
 				return done
 			}
 			first = next
+			if next.After(newest) {
+				newest = next
+			}
 		}
 	}
 	done.run, done.slot = true, newest

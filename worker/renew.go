@@ -21,6 +21,7 @@ func (w *Worker) renewLoop(ctx context.Context) {
 		case <-every.C:
 			for p, runs := range w.active.byPartition() {
 				w.renew(ctx, p, runs)
+				w.flushLogs(ctx, p, runs)
 			}
 		}
 	}
@@ -53,14 +54,13 @@ func (w *Worker) renew(ctx context.Context, p store.Partition, runs []*activeRun
 			run.extend(asked.Add(w.cfg.Lease))
 		}
 	}
-	w.flushLogs(bounded, p, runs)
 }
 
 // Cancel looks at once whether a run is to be cancelled, if this worker holds it. It is a hint: the next renewal would find
 // out as well.
 func (w *Worker) Cancel(_, runID string) {
 	if run := w.active.byRun(runID); run != nil {
-		w.renew(run.ctx, run.claim.Partition, []*activeRun{run})
+		w.renew(context.WithoutCancel(run.ctx), run.claim.Partition, []*activeRun{run})
 	}
 }
 
@@ -73,6 +73,8 @@ func (w *Worker) flushLogs(ctx context.Context, p store.Partition, runs []*activ
 			outputs = append(outputs, store.Output{Claim: run.claim, Log: run.log.Snapshot()})
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Lease/3)
+	defer cancel()
 	if err := w.store.Progress(ctx, p, outputs); err != nil {
 		w.log.Warn("output of running flows could not be stored", logkey.Group, p.Group, logkey.Error, err)
 	}

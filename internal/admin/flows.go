@@ -34,6 +34,7 @@ func (a *API) deleteFlow(ctx context.Context, in *struct {
 		return nil, err
 	}
 	a.logChanges(ctx, store.FlowChange{Group: in.Group, Name: in.Name, Result: store.FlowDeleted})
+	a.hint(ctx, in.Group) // what waited of it is to be ended
 	return nil, nil
 }
 

@@ -50,7 +50,8 @@ end
 local function bury(run, record)
   redis.call('HSET', dead, run, record)
   redis.call('ZADD', deadlog, now, run)
-  local surplus = redis.call('ZRANGE', deadlog, 0, -keep_dead - 1)
+  local over = math.min(redis.call('ZCARD', deadlog) - keep_dead, 100)
+  local surplus = over > 0 and redis.call('ZRANGE', deadlog, 0, over - 1) or {}
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', deadlog, '-inf', now - ttl, 'LIMIT', 0, 10)) do surplus[#surplus + 1] = old end
   call_batch('HDEL', dead, surplus)
   call_batch('ZREM', deadlog, surplus)
@@ -90,7 +91,7 @@ local function finish(at, name, h, s)
   end
   if ARGV[at + DEAD] == '1' then bury(run, ARGV[at + RECORD]) end
   done[#done + 1], ids[#ids + 1] = name, run
-  if ARGV[at + NEXT_RUN] ~= '' then try_later(at)
+  if ARGV[at + NEXT_RUN] ~= '' and s then try_later(at)
   elseif h.slot == '' then occurrences[#occurrences + 1] = h.occurrence end
 end
 

@@ -1,7 +1,7 @@
 -- delete_flow removes one definition. Its history stays until it is past retention.
 --
 -- Outcomes: 1 deleted, 0 there was no such flow, or none from that source. Then nothing was written.
--- A run under way finishes; its completion finds no state and writes no next slot. Run-nows that wait are let into
+-- A run under way finishes; its completion finds no state and writes no next slot. Run-nows that wait, also to be retried, are let into
 -- the queue, where the claim ends them, since their flow is gone.
 -- Cost: O(log flows + waiting run-nows of the flow, at most 100 a call).
 
@@ -18,4 +18,7 @@ redis.call('HDEL', ledger, name)
 local waiting = redis.call('ZRANGEBYLEX', blocked, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, 100)
 for _, run in ipairs(waiting) do redis.call('ZADD', queue, 0, run) end
 call_batch('ZREM', blocked, waiting)
+for _, run in ipairs(redis.call('ZRANGEBYLEX', byflow, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, 1000)) do
+  if redis.call('ZREM', due, run) == 1 then redis.call('ZADD', queue, 0, run) end
+end
 return 1

@@ -4,7 +4,8 @@
 --   1. 'ok', run id: the run is pending and can be read at once.
 --   2. 'duplicate', run id: a run with this id is known already, as when the call is repeated. Nothing was written.
 --   3. 'unknown': there is no such flow. Nothing was written.
---   4. 'full': as many run-nows wait already as are allowed. Nothing was written.
+--   4. 'open', run id or '': an attempt at the occurrence waits or is under way. Nothing was written.
+--   5. 'full': as many run-nows wait already as are allowed. Nothing was written.
 -- Cost: O(log waiting).
 
 local name  = ARGV[1]
@@ -18,6 +19,25 @@ local again      = ARGV[7] -- run id whose dead letter this takes up, or ''
 if redis.call('HEXISTS', defs, name) == 0 then return { 'unknown' } end
 if redis.call('HEXISTS', runs, run) == 1 then return { 'duplicate', run } end
 if redis.call('ZCARD', queue) + redis.call('ZCARD', blocked) >= most then return { 'full' } end
+
+-- open_attempt gives the run of the occurrence that is not over, '' for a slot that waits, or nil.
+local function open_attempt()
+  local current = redis.call('HGET', state, name)
+  local slot = string.match(occurrence, '@(%d+)$')
+  if current and slot and slot == read_state(current).slot then return '' end
+  local ids = redis.call('ZREVRANGEBYLEX', byflow, '(' .. name .. '\127', '[' .. name .. '~', 'LIMIT', 0, 1000)
+  for i, record in ipairs(call_batch('HMGET', runs, ids)) do
+    local status = record and string.match(record, '^{"status":"([^"]*)"')
+    if (status == 'pending' or status == 'in_progress') and string.match(record, '"occurrence":"([^"]*)"') == occurrence then
+      return ids[i]
+    end
+  end
+end
+
+if occurrence ~= run then
+  local open = open_attempt()
+  if open then return { 'open', open } end
+end
 
 local now = math.floor(clock() / 1000)
 redis.call('HSET', runs, run, '{"status":"pending","occurrence":"' .. occurrence .. '","attempt":' .. attempt .. ',"created":' .. int(now) .. '}')

@@ -4,6 +4,7 @@
 --   1. { 1 }: handed back. A slot is due again, under the same beat, which drains again; a run-now is queued again.
 --   2. { 2 }: this had been done by the very same call before (whose answer was lost).
 --   3. { 0 }: the token is not the current one. Nothing was written.
+--   4. { 3 }: the run is to be cancelled. Nothing was written; the caller ends it instead.
 -- Cost: O(n log flows) for n occurrences.
 
 local STRIDE = 8 -- name, token, revision, run id, record, when the slot comes due in ms ('' for none), log, beat key
@@ -34,7 +35,6 @@ local function hand_back(at, name, h)
     return
   end
   redis.call('ZADD', ended, now, run)
-  redis.call('HDEL', cancels, run)
   if not current then return end -- the flow was deleted
   local s = read_state(current)
   s.slot, s.attempts = h.slot, tonumber(h.attempt) - 1
@@ -50,8 +50,13 @@ for at = 1, #ARGV, STRIDE do
   local name = ARGV[at]
   local value = redis.call('HGET', held, name)
   if token_of(value) == ARGV[at + 1] then
-    hand_back(at, name, read_held(value))
-    outcomes[#outcomes + 1] = { 1 }
+    local h = read_held(value)
+    if redis.call('HEXISTS', cancels, h.run) == 1 then
+      outcomes[#outcomes + 1] = { 3 }
+    else
+      hand_back(at, name, h)
+      outcomes[#outcomes + 1] = { 1 }
+    end
   elseif redis.call('HGET', runs, ARGV[at + 3]) == ARGV[at + 4] then
     outcomes[#outcomes + 1] = { 2 }
     beat_of(ARGV[at + 7])

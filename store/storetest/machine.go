@@ -176,6 +176,12 @@ func (m *machine) deleteFlow(t *rapid.T) {
 		t.Fatalf("delete %s: %v; is known: %v", name, err, known)
 	}
 	delete(m.flows, name)
+	for run, w := range m.waiting {
+		if w.due != 0 && run[:1] == name {
+			w.due = 0 // the claim ends it
+			m.waiting[run] = w
+		}
+	}
 }
 
 func (m *machine) beat(t *rapid.T) {

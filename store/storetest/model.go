@@ -141,6 +141,9 @@ func decide(def store.DataFlow, first, asOf int64) decision {
 		}
 		return slot + every
 	}
+	if len(slots) == 0 && every > 0 && last+every-slack(every) <= asOf {
+		return decision{run: true, slot: last + every, next: last + 2*every, missed: int64(all)} // it has only just come due
+	}
 	if len(slots) == 0 {
 		return decision{next: after(last), missed: int64(all)}
 	}
@@ -266,7 +269,7 @@ func (m *model) end(name string, e ending) {
 	} else if b != nil {
 		b.failed++
 	}
-	tried := h.attempt - 1
+	tried := h.attempt - 1 - h.crashes
 	if h.slot != 0 {
 		tried = 0
 		if f != nil && f.spent > 0 {
@@ -277,7 +280,7 @@ func (m *model) end(name string, e ending) {
 	if e.status == store.StatusFailed {
 		retryAt = m.failed(h.run, f, e, tried)
 	}
-	if retryAt != 0 && h.slot == 0 {
+	if retryAt != 0 && h.slot == 0 && f != nil {
 		next := fmt.Sprintf("%s~%s-%d", name, e.token, h.attempt+1)
 		m.waiting[next] = waiting{h.occurrence, h.attempt + 1, retryAt}
 		m.runs[next] = store.StatusPending

@@ -93,17 +93,27 @@ func (m *machine) accepted(t *rapid.T, c store.Completion, release bool) {
 	if slices.ContainsFunc(m.past, func(w written) bool { return w.completion.Claim.Token == c.Claim.Token }) {
 		t.Fatalf("run %s with token %s was ended before", c.Claim.RunID, c.Claim.Token)
 	}
-	if release {
+	cancelled := release && m.flagged[m.held[name].run]
+	if release && !cancelled {
 		m.handBack(name, c.Claim.Flow)
 	} else {
+		status, def := c.Outcome.Status, c.Claim.Flow
+		if cancelled {
+			status = store.StatusCancelled
+			if f := m.flows[name]; f != nil {
+				def = f.def
+			}
+		}
 		h := m.held[name]
 		m.end(name, ending{
-			def: c.Claim.Flow, status: c.Outcome.Status, token: c.Claim.Token,
+			def: def, status: status, token: c.Claim.Token,
 			begun: c.Claim.StartedAt.UnixMilli(), at: c.Claim.StartedAt.Add(c.Outcome.Took).UnixMilli(),
 		})
 		m.drainAgain(name, h.beat)
 	}
-	m.past = append(m.past, written{c, release})
+	if !cancelled {
+		m.past = append(m.past, written{c, release})
+	}
 }
 
 func (m *machine) handedBack(c store.Completion) bool {
