@@ -11,7 +11,7 @@
 //	                       claim loop ──▶ store.Claim, as many as slots are free
 //	                           │ one goroutine per claim
 //	                           ▼
-//	                  FlowExecutor.Execute ◀── cancelled: timeout, lease lost, draining
+//	                  FlowExecutor.Execute ◀── cancelled: asked for, timeout, lease lost, draining
 //	                           │                        ▲
 //	                           ▼                        │ every third of the lease
 //	                      completer ──▶ store.Complete  renewer ──▶ store.Renew, store.Progress
@@ -24,6 +24,7 @@
 //	running ──▶ completing ──▶ completed                  (the usual way)
 //	   │             └───────▶ stale: dropped             (another attempt owns the occurrence)
 //	   ├─ lease not renewed in time ──▶ cancelled, dropped (its lease expires; someone recovers it)
+//	   ├─ asked for ──▶ cancelled ──▶ completing           (as cancelled: no retry)
 //	   └─ draining ──▶ cancelled ──▶ released              (due again, no attempt spent)
 //
 // # What always holds
@@ -34,6 +35,8 @@
 // A run is cancelled at the latest when its lease may have expired, counted by the local clock from before the claim
 // or renewal was sent; so no worker knowingly runs what another may have taken over. Where a worker was frozen and
 // does not know, the token decides.
+//
+// That a run is to be cancelled comes with the renewal of its lease; a hint over NATS only has that done at once.
 //
 // A completion is repeated until Redis has answered it; what it answers is final.
 package worker
