@@ -25,27 +25,17 @@ func (s *Store) Dead(ctx context.Context, group string, limit int, after string)
 		placed = placed[:limit]
 		next = placed[limit-1].at.String()
 	}
-	runs = make([]Run, 0, len(placed))
-	for _, dead := range placed {
-		run, err := s.deadRun(ctx, dead.partition, dead.at.member)
-		if err != nil {
-			return nil, "", err
-		}
-		if run != nil {
-			runs = append(runs, *run)
-		}
-	}
-	return runs, next, nil
+	runs, err = s.readPlaced(ctx, "dead", placed)
+	return runs, next, err
 }
 
 // deadRun reads one dead letter, nil if it is gone.
 func (s *Store) deadRun(ctx context.Context, p Partition, id string) (*Run, error) {
-	records, err := s.redis.HMGet(ctx, s.key(p, "dead"), id).Result()
-	if err != nil || records[0] == nil {
-		return nil, translate(err)
+	runs, err := s.readRuns(ctx, p, "dead", []string{id})
+	if err != nil || len(runs) == 0 {
+		return nil, err
 	}
-	run, err := decodeRun(p.Group, id, text(records[0]))
-	return &run, err
+	return &runs[0], nil
 }
 
 // PurgeDead forgets dead letters of a group: those with the ids, or all where ids is nil. It gives how many there were.

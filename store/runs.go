@@ -15,7 +15,7 @@ import (
 // Run reads one run, or fails with ErrNotFound.
 func (s *Store) Run(ctx context.Context, group, id string) (Run, error) {
 	p := s.partitionOf(group, flowOf(id))
-	runs, err := s.readRuns(ctx, p, []string{id})
+	runs, err := s.readRuns(ctx, p, "runs", []string{id})
 	if err != nil {
 		return Run{}, err
 	}
@@ -110,7 +110,7 @@ func (s *Store) flowRuns(ctx context.Context, group, flow string, limit int, aft
 		ids = ids[:limit]
 		next = cursor{member: ids[limit-1]}.String()
 	}
-	runs, err := s.readRuns(ctx, p, ids)
+	runs, err := s.readRuns(ctx, p, "runs", ids)
 	return runs, next, err
 }
 
@@ -143,7 +143,7 @@ func (s *Store) groupRuns(ctx context.Context, group string, limit int, after st
 		placed = placed[:limit]
 		next = placed[limit-1].at.String()
 	}
-	runs, err := s.readPlaced(ctx, placed)
+	runs, err := s.readPlaced(ctx, "runs", placed)
 	return runs, next, err
 }
 
@@ -177,14 +177,15 @@ func (s *Store) openRuns(ctx context.Context, p Partition, after string) ([]curs
 	return open, nil
 }
 
-func (s *Store) readPlaced(ctx context.Context, placed []placedRun) ([]Run, error) {
+// readPlaced reads runs in their order, from the hash that key names: the history, or the dead letters.
+func (s *Store) readPlaced(ctx context.Context, key string, placed []placedRun) ([]Run, error) {
 	ids := make(map[Partition][]string)
 	for _, run := range placed {
 		ids[run.partition] = append(ids[run.partition], run.at.member)
 	}
 	found := make(map[string]Run, len(placed))
 	for p, members := range ids {
-		runs, err := s.readRuns(ctx, p, members)
+		runs, err := s.readRuns(ctx, p, key, members)
 		if err != nil {
 			return nil, err
 		}
@@ -203,11 +204,11 @@ func (s *Store) readPlaced(ctx context.Context, placed []placedRun) ([]Run, erro
 	return runs, nil
 }
 
-func (s *Store) readRuns(ctx context.Context, p Partition, ids []string) ([]Run, error) {
+func (s *Store) readRuns(ctx context.Context, p Partition, key string, ids []string) ([]Run, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	records, err := s.redis.HMGet(ctx, s.key(p, "runs"), ids...).Result()
+	records, err := s.redis.HMGet(ctx, s.key(p, key), ids...).Result()
 	if err != nil {
 		return nil, translate(err)
 	}
