@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/systole-run/systole/internal/admin/client"
 	"github.com/systole-run/systole/internal/admin/wire"
 )
 
@@ -43,25 +44,10 @@ func (a *app) deadListCommand() *cobra.Command {
 
 func (a *app) deadRetryCommand() *cobra.Command {
 	var flags apiFlags
-	cmd := &cobra.Command{
-		Use: "retry RUN", Short: "Run an occurrence that failed for good again, and take it off the list; prints the id of the new run", Args: exactly("RUN"),
-		Example:           "  systole dead retry broken~1795388654370168",
-		ValidArgsFunction: a.completeDead(&flags),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := a.client(flags)
-			if err != nil {
-				return err
-			}
-			id, err := api.RetryDead(cmd.Context(), flags.group, args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(a.out, id)
-			return err
-		},
-	}
-	flags.add(cmd)
-	flags.addGroup(cmd)
+	cmd := a.retryCommand(&flags, (*client.Client).RetryDead)
+	cmd.Short = "Run an occurrence that failed for good again, and take it off the list; prints the id of the new run"
+	cmd.Example = "  systole dead retry broken~1795388654370168"
+	cmd.ValidArgsFunction = a.completeDead(&flags)
 	return cmd
 }
 

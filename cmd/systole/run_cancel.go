@@ -87,16 +87,23 @@ func awaitEnd(ctx context.Context, api *client.Client, group, id string, wait ti
 
 func (a *app) runRetryCommand() *cobra.Command {
 	var flags apiFlags
+	cmd := a.retryCommand(&flags, (*client.Client).RetryRun)
+	cmd.Short = "Run a finished run again, with the same parameters; prints the id of the new run"
+	cmd.Example = "  systole run retry orders-sync~1795388654370168"
+	cmd.ValidArgsFunction = a.completeRuns(&flags, store.Status.Final)
+	return cmd
+}
+
+// retryCommand is a command that starts a run anew by retry, and prints the id of the new one.
+func (a *app) retryCommand(flags *apiFlags, retry func(*client.Client, context.Context, string, string) (string, error)) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "retry RUN", Short: "Run a finished run again, with the same parameters; prints the id of the new run", Args: exactly("RUN"),
-		Example:           "  systole run retry orders-sync~1795388654370168",
-		ValidArgsFunction: a.completeRuns(&flags, store.Status.Final),
+		Use: "retry RUN", Args: exactly("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := a.client(flags)
+			api, err := a.client(*flags)
 			if err != nil {
 				return err
 			}
-			id, err := api.RetryRun(cmd.Context(), flags.group, args[0])
+			id, err := retry(api, cmd.Context(), flags.group, args[0])
 			if err != nil {
 				return err
 			}
