@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"net"
 	"os"
 	"sync"
 	"testing"
@@ -82,8 +81,12 @@ func Connect(t testing.TB, url string) *nats.Conn {
 var sharedNATS = sync.OnceValues(func() (*NATSServer, error) { return newNATS("") })
 
 func newNATS(dir string) (*NATSServer, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
 	s := &NATSServer{options: server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
+		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
 	}}
 	if dir == "" {
 		temp, err := os.MkdirTemp("", "systole-nats-")
@@ -106,6 +109,5 @@ func (s *NATSServer) start() error {
 		return server.ErrServerNotRunning
 	}
 	s.Server, s.URL = ns, ns.ClientURL()
-	s.options.Port = ns.Addr().(*net.TCPAddr).Port // the random port of the first start is kept for every later one
 	return nil
 }

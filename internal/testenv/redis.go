@@ -5,7 +5,6 @@ package testenv
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -137,14 +136,4 @@ func (s *RedisServer) Kill() {
 		_ = s.cmd.Wait()
 		s.cmd = nil
 	}
-}
-
-// FreePort finds a TCP port on loopback that nothing listens on.
-func FreePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
