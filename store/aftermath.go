@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -25,19 +26,27 @@ func (c Completion) after() (aftermath, error) {
 		return aftermath{}, fmt.Errorf("flow %s: %w", c.Claim.Flow.Name, err)
 	}
 	done := aftermath{state: c.Claim.state}
+	owns := c.Claim.owns()
 	if c.Outcome.missed {
-		c.passOver(planner, &done)
+		if owns {
+			c.passOver(planner, &done)
+		}
 	} else {
 		c.remember(&done)
-		if !c.Claim.RunNow() {
-			c.advance(planner, &done)
+		if !c.Claim.RunNow() && done.retry.IsZero() {
+			c.account(planner, &done)
+			if owns {
+				c.advance(planner, &done)
+			}
 		}
 	}
-	if c.Claim.RunNow() || !done.retry.IsZero() || done.state.past.Paused != 0 {
+	if done.state.past.Paused != 0 {
 		done.seen = ""
 	}
 	done.state.past.count(done.notes)
-	done.place(planner.schedule, c.Claim)
+	if !owns || done.retry.IsZero() {
+		done.place(planner.schedule, c.Claim, owns)
+	}
 	return done, nil
 }
 
@@ -53,7 +62,7 @@ func (c Completion) remember(done *aftermath) {
 		}
 	case StatusFailed:
 		if c.mayRetry() {
-			done.retry = c.end().Add(c.Claim.Flow.Retry.Wait(c.failures(), c.Claim.RunID))
+			done.retry = c.end().Add(c.Claim.Flow.Retry.Wait(c.Claim.tries, c.Claim.RunID))
 			return
 		}
 		done.dead = true
@@ -70,36 +79,26 @@ func (c Completion) remember(done *aftermath) {
 	}
 }
 
-// failures counts the failed attempts at the occurrence before this one.
-func (c Completion) failures() int {
-	switch {
-	case c.Claim.RunNow():
-		return c.Claim.Attempt - 1 - c.Claim.crashes
-	case c.Claim.state.attempts == 0:
-		return 0
-	}
-	return c.Claim.state.past.Tries
-}
-
 func (c Completion) mayRetry() bool {
 	retry := c.Claim.Flow.Retry
-	return retry != nil && !c.Outcome.Permanent && c.Outcome.Reason != ReasonCrashes && c.failures()+1 < retry.Attempts
+	return retry != nil && !c.Outcome.Permanent && c.Outcome.Reason != ReasonCrashes && c.Claim.tries+1 < retry.Attempts
 }
 
-// advance moves the flow to the slot that follows, or keeps it at this one for another attempt. Slots that a beat found due
-// while the run went on are skipped, but where each is to be caught up.
-func (c Completion) advance(planner planner, done *aftermath) {
+// account records the slot's outcome. It ran, unless it was superseded before it could.
+func (c Completion) account(planner planner, done *aftermath) {
 	past := &done.state.past
-	past.Slot = c.Claim.Slot.UnixMilli()
-	if !done.retry.IsZero() {
-		done.state.slot, done.state.attempts = c.Claim.Slot, c.Claim.Attempt
-		past.Tries, past.RetryAt = c.failures()+1, done.retry.UnixMilli()
+	if c.Outcome.Reason == ReasonSuperseded && c.Claim.unbegun && c.Claim.Attempt == 1 {
+		done.notes = append(done.notes, planner.note(c.Claim.Slot, c.Claim.Slot, SlotSkipped, ReasonSuperseded))
 		return
 	}
-	past.Tries, past.RetryAt, past.Ran = 0, 0, past.Ran+1
-	done.state.attempts = 0
+	past.Slot, past.Ran = c.Claim.Slot.UnixMilli(), past.Ran+1
+}
+
+// advance moves the flow to the slot that follows. Slots that a beat found due while the run went on, or waited for its
+// next attempt, are skipped, but where each is to be caught up.
+func (c Completion) advance(planner planner, done *aftermath) {
 	done.state.slot, _ = planner.schedule.After(c.Claim.Slot)
-	if c.Claim.Flow.Catchup == CatchupAll || done.state.slot.IsZero() {
+	if c.Claim.Flow.Catchup == CatchupAll || c.Claim.Flow.Overlap != OverlapForbid || done.state.slot.IsZero() {
 		return
 	}
 	seen := c.seen
@@ -107,11 +106,13 @@ func (c Completion) advance(planner planner, done *aftermath) {
 		seen = c.Claim.AsOf
 	}
 	dueAt := planner.schedule.DueAfter(done.state.slot, c.Claim.AsOf)
-	if c.Claim.state.attempts > 0 { // beats have come while it waited for this attempt
+	if c.Claim.tries > 0 { // beats have come while it waited for this attempt
 		dueAt = planner.schedule.DueAt(done.state.slot)
 	}
 	if DueToRun(dueAt, seen) {
-		done.notes, done.state.slot = planner.skipped(done.state.slot, seen)
+		var skipped []slotNote
+		skipped, done.state.slot = planner.skipped(done.state.slot, seen)
+		done.notes = append(done.notes, skipped...)
 	}
 	// A beat of before the claim did not find the flow running: what else is due as of it waits its turn.
 	if seen.Before(c.Claim.StartedAt) {
@@ -123,19 +124,19 @@ func (c Completion) advance(planner planner, done *aftermath) {
 // passOver ends an occurrence that is not run.
 func (c Completion) passOver(planner planner, done *aftermath) {
 	decided := planner.plan(c.Claim.Slot, c.Claim.AsOf)
-	done.notes, done.state.slot, done.state.attempts = decided.notes, decided.next, 0
+	done.notes, done.state.slot = decided.notes, decided.next
 	if decided.run {
 		done.state.slot = decided.slot // the definition has changed since
 	}
 }
 
-// place says when the slot that the flow waits for comes due.
-func (a *aftermath) place(schedule Schedule, claim Claim) {
+// place says when the slot that the flow waits for comes due. Where occurrences may overlap, that is left as it is by an end
+// of one that the flow does not wait for.
+func (a *aftermath) place(schedule Schedule, claim Claim, owns bool) {
 	switch {
 	case a.state.slot.IsZero() || a.state.past.Paused != 0:
-	case a.state.attempts > 0:
-		a.score = a.state.dueAt(schedule)
-	case claim.Flow.Catchup == CatchupAll && !claim.RunNow():
+	case !owns && claim.Flow.Overlap != OverlapForbid:
+	case owns && claim.Flow.Catchup == CatchupAll:
 		a.score = schedule.DueAt(a.state.slot)
 	default:
 		a.score = schedule.DueAfter(a.state.slot, claim.AsOf)
@@ -154,29 +155,28 @@ func (c Completion) pack(after aftermath) ([]any, error) {
 			return nil, fmt.Errorf("encode run %s: %w", c.Claim.RunID, err)
 		}
 	}
-	nextRun, nextRecord, nextScore := "", "", ""
-	if c.Claim.RunNow() && !after.retry.IsZero() {
-		packed, err := json.Marshal(runRecord{
-			Status: StatusPending, Occurrence: c.Claim.OccurrenceID, Attempt: c.Claim.Attempt + 1,
-			Created: c.end().UnixMilli(), Due: after.retry.UnixMilli(),
-		})
+	nextRun, nextRecord, nextScore, tries := "", "", "", ""
+	if !after.retry.IsZero() {
+		waiting := c.Claim.pending()
+		waiting.Attempt, waiting.Created, waiting.Due, waiting.Beat = c.Claim.Attempt+1, c.end().UnixMilli(), after.retry.UnixMilli(), ""
+		packed, err := json.Marshal(waiting)
 		if err != nil {
 			return nil, fmt.Errorf("encode retry of run %s: %w", c.Claim.RunID, err)
 		}
-		nextRun, nextRecord, nextScore = c.retryID(), string(packed), msText(after.retry)
+		nextRun, nextRecord, nextScore, tries = c.retryID(), string(packed), msText(after.retry), strconv.Itoa(c.Claim.tries+1)
 	}
 	dead := ""
 	if after.dead {
 		dead = "1"
 	}
 	return []any{
-		c.Claim.Flow.Name, c.Claim.Token, c.Claim.state.rev, c.Claim.RunID, string(record), tail, msText(after.score),
+		c.Claim.RunID, c.Claim.Token, c.Claim.state.rev, string(record), tail, msText(after.score),
 		string(c.Outcome.Status), c.Outcome.Log, c.Claim.beatKey, after.seen, packNotes(after.notes), dead,
-		nextRun, nextRecord, nextScore,
+		nextRun, nextRecord, nextScore, tries,
 	}, nil
 }
 
-// retryID is the run of a run-now's next attempt: it follows this one in order, and the same end always gives the same.
+// retryID is the run of the next attempt: it follows this one in order, and the same end always gives the same.
 func (c Completion) retryID() string {
 	return fmt.Sprintf("%s~%s-%d", c.Claim.Flow.Name, c.Claim.Token, c.Claim.Attempt+1)
 }
@@ -184,7 +184,7 @@ func (c Completion) retryID() string {
 // answer is what the caller is told, if the end is accepted.
 func (c Completion) answer(after aftermath) Completed {
 	done := Completed{Run: c.run(), RetryAt: after.retry, Dead: after.dead, Paused: after.paused}
-	if c.Claim.RunNow() && !after.retry.IsZero() {
+	if !after.retry.IsZero() {
 		done.RetryID = c.retryID()
 	}
 	for _, note := range after.notes {

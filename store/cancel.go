@@ -35,7 +35,7 @@ func (s *Store) CancelRun(ctx context.Context, group, id, reason string) (Run, e
 	again := false // the first call may have been carried out
 	reply, err := s.run(ctx, p, "cancel", func(repeated bool) []any {
 		again = repeated
-		return []any{flowOf(id), id, why, strings.TrimSuffix(string(head), "}")}
+		return []any{id, why, strings.TrimSuffix(string(head), "}")}
 	})
 	if err != nil {
 		return Run{}, err

@@ -148,8 +148,11 @@ func TestAFlowThatIsDeletedAndPutAgainWhileItRunsIsNotRunBesideItself(t *testing
 		t.Errorf("due %d while it runs", accepted.Due)
 	}
 	f.complete(c)
-	if next := f.flow("a").NextSlot; next == nil || next.Sub(c.Slot) != time.Hour {
-		t.Errorf("next slot %v, want an hour after %s", next, c.Slot)
+	if next := f.flow("a").NextSlot; next == nil || next.Sub(c.Slot) != 5*time.Second {
+		t.Errorf("next slot %v, want the first of the new flow, not the one after %s", next, c.Slot)
+	}
+	if accepted := f.beat(); accepted.Due != 1 {
+		t.Errorf("due %d after the run, want the new flow", accepted.Due)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,10 +29,15 @@ type Claim struct {
 	RecoveredID  string // id of the run that lost the occurrence, empty unless this attempt took it over
 
 	beatKey string
+	tries   int    // the flow's own failures at this occurrence before
 	crashes int    // workers lost in a row by this occurrence
 	cancel  string // why it is to be ended at once, empty if it is not
+	unbegun bool   // it waited as the run that it is, and was claimed only to be ended
 	state   flowState
 }
+
+// owns reports whether the flow waits for nothing but this occurrence: what follows it is decided with it.
+func (c Claim) owns() bool { return !c.RunNow() && c.state.slot.Equal(c.Slot) }
 
 // CrashBudget is how many workers in a row an occurrence may take down before it is given up and its flow paused.
 const CrashBudget = 3
@@ -41,19 +47,25 @@ func (c Claim) RunNow() bool { return c.Slot.IsZero() }
 
 // Claimed is the answer to one claim.
 type Claimed struct {
-	Claims  []Claim
+	Claims []Claim
+	// Sent is when the claim was sent, by this machine's clock: no lease ends earlier than its length after that.
+	Sent    time.Time
 	Settled []BeatView // beats that this claim found to have ended
 	// Missed are slots that were passed over, by flow.
 	Missed []Missed
 	// Ended are runs that were ended instead of being run on: cancelled, or given up after CrashBudget crashes.
 	Ended []Completed
-	// Broken says which occurrences were claimed but cannot be run, since what Redis holds of them cannot be read. Their
-	// leases expire.
+	// Replaced are runs that go on elsewhere, and that are to be cancelled since what was claimed takes their place.
+	Replaced []string
+	// Broken says which occurrences were claimed but cannot be run, since what Redis holds of them cannot be read. They
+	// are handed back, and come again with the next heartbeat, to a worker that may be of a newer version.
 	Broken []error
 	// More says that there may be more to claim at once.
 	More bool
 	// NextExpiry is how long until the next lease of the partition expires; negative where none is held.
 	NextExpiry time.Duration
+
+	unread []Claim // those that are Broken
 }
 
 // Missed is what a claim found of a flow's slots that no heartbeat covered in time.
@@ -82,7 +94,8 @@ type Claimer struct {
 
 	instance string
 	count    int
-	pending  bool // the last claim may have been carried out
+	pending  bool     // the last claim may have been carried out
+	claimed  *Claimed // what the last claim took, where that could not be placed
 }
 
 // Claimer makes a Claimer. worker names the worker in run records; lease is how long a claim holds without renewal.
@@ -93,12 +106,29 @@ func (s *Store) Claimer(p Partition, worker string, lease time.Duration) *Claime
 // Claim takes up to limit occurrences (at most 100): those whose lease has expired, then run-nows, then what is due as of the
 // beats that drain. Limit must be at least 1.
 func (c *Claimer) Claim(ctx context.Context, limit int) (Claimed, error) {
+	if c.claimed == nil {
+		claimed, err := c.take(ctx, limit)
+		if err != nil {
+			return Claimed{}, err
+		}
+		c.claimed = &claimed
+	}
+	if err := c.place(ctx, c.claimed); err != nil {
+		return Claimed{}, err // the next call places what this one took
+	}
+	claimed := *c.claimed
+	c.claimed = nil
+	return claimed, nil
+}
+
+func (c *Claimer) take(ctx context.Context, limit int) (Claimed, error) {
 	if !c.pending {
 		c.count++
 	}
 	nonce := c.instance + "." + strconv.Itoa(c.count)
 	earlier := c.pending
 	c.pending = true
+	sent := time.Now()
 	reply, err := c.store.run(ctx, c.partition, "claim", func(repeated bool) []any {
 		again := 0
 		if repeated || earlier {
@@ -113,8 +143,8 @@ func (c *Claimer) Claim(ctx context.Context, limit int) (Claimed, error) {
 	if err != nil {
 		return Claimed{}, err // the next call gets what this one took
 	}
-	c.pending = false
-	return claimed, c.place(ctx, &claimed)
+	c.pending, claimed.Sent = false, sent
+	return claimed, nil
 }
 
 func (c *Claimer) decode(ctx context.Context, reply any) (Claimed, error) {
@@ -129,60 +159,71 @@ func (c *Claimer) decode(ctx context.Context, reply any) (Claimed, error) {
 		return Claimed{}, err
 	}
 	for _, row := range rows {
-		if claim, err := c.decodeClaim(now, row); err != nil {
+		claim, err := c.decodeClaim(now, row)
+		if err != nil {
 			claimed.Broken = append(claimed.Broken, err)
+			claimed.unread = append(claimed.unread, claim)
 		} else {
 			claimed.Claims = append(claimed.Claims, claim)
 		}
 	}
+	slices.SortFunc(claimed.Claims, func(a, b Claim) int { return strings.Compare(a.Token, b.Token) }) // as they were taken
 	claimed.Settled, err = c.store.settleAll(ctx, c.partition, items[4])
 	return claimed, err
 }
 
+// decodeClaim reads one claim. Where that fails, what was read is enough to hand it back.
 func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
 	fields, err := list(row, 8)
 	if err != nil {
 		return Claim{}, err
 	}
-	held := decodeHeld(text(fields[1]))
+	held := decodeHeld(text(fields[0]))
 	claim := Claim{
 		Partition: c.partition, RunID: held.run, Token: held.token, OccurrenceID: held.occurrence, Attempt: held.attempt,
-		Worker: c.worker, StartedAt: now, RecoveredID: text(fields[2]), beatKey: held.beat,
-		Slot: held.slot, AsOf: held.asOf, BeatID: unescapeID(text(fields[6])), crashes: held.crashes, cancel: text(fields[7]),
+		Worker: c.worker, StartedAt: now, RecoveredID: text(fields[1]), beatKey: held.beat, tries: held.tries,
+		Slot: held.slot, AsOf: held.asOf, BeatID: unescapeID(text(fields[5])), crashes: held.crashes, cancel: text(fields[6]),
 	}
-	if err := json.Unmarshal([]byte(text(fields[3])), &claim.Flow); err != nil {
-		return Claim{}, fmt.Errorf("decode flow %s: %w", text(fields[0]), err)
+	claim.unbegun = text(fields[7]) != ""
+	if err := json.Unmarshal([]byte(text(fields[2])), &claim.Flow); err != nil {
+		return claim, fmt.Errorf("decode flow %s: %w", flowOf(held.run), err)
 	}
-	if claim.state, err = decodeState(text(fields[4])); err != nil {
-		return Claim{}, fmt.Errorf("flow %s: %w", text(fields[0]), err)
+	if _, err := claim.Flow.Schedule(); err != nil {
+		return claim, fmt.Errorf("flow %s: %w", claim.Flow.Name, err)
 	}
-	if given := text(fields[5]); given != "" {
+	if claim.state, err = decodeState(text(fields[3])); err != nil {
+		return claim, fmt.Errorf("flow %s: %w", flowOf(held.run), err)
+	}
+	if given := text(fields[4]); given != "" {
 		claim.Params = json.RawMessage(given)
 	}
 	claim.Cursor = claim.state.past.Cursor
 	return claim, nil
 }
 
-// heldValue is what the held hash keeps of an occurrence.
+// heldValue is what Redis keeps of an occurrence that is under lease or waits, as lua/lib.lua packs it.
 type heldValue struct {
-	token, run, occurrence string
-	slot                   time.Time
-	attempt, crashes       int
-	beat                   string
-	asOf                   time.Time
-	worker                 string
+	token, run, occurrence  string
+	slot                    time.Time
+	attempt, tries, crashes int
+	beat                    string
+	asOf                    time.Time
+	key                     string
+	worker                  string
 }
 
 func decodeHeld(packed string) heldValue {
 	parts := strings.Split(packed, "|")
-	for len(parts) < 10 {
+	for len(parts) < 13 {
 		parts = append(parts, "")
 	}
-	attempt, _ := strconv.Atoi(parts[4])
-	crashes, _ := strconv.Atoi(parts[5])
+	count := func(i int) int {
+		n, _ := strconv.Atoi(parts[i])
+		return n
+	}
 	return heldValue{
-		token: parts[0], run: parts[1], occurrence: parts[2], slot: msTime(parts[3]), attempt: attempt,
-		crashes: crashes, beat: parts[6], asOf: msTime(parts[7]), worker: unescapeID(parts[8]),
+		token: parts[0], run: parts[1], occurrence: parts[2], slot: msTime(parts[3]), attempt: count(4), tries: count(5),
+		crashes: count(6), beat: parts[7], asOf: msTime(parts[8]), key: parts[9], worker: unescapeID(parts[11]),
 	}
 }
 

@@ -27,6 +27,7 @@ type runRecord struct {
 	Beat       string          `json:"beat,omitempty"`
 	Recovered  bool            `json:"recovered,omitempty"`
 	Due        int64           `json:"due,omitempty"`
+	WaitsFor   string          `json:"waits_for,omitempty"`
 	Params     json.RawMessage `json:"params,omitempty"`
 }
 
@@ -40,6 +41,7 @@ func decodeRun(group, id, packed string) (Run, error) {
 		Slot: fromMS(r.Slot), Attempt: r.Attempt, Token: r.Token, Worker: unescapeID(r.Worker), BeatID: unescapeID(r.Beat),
 		CreatedAt: fromMS(r.Created), StartedAt: fromMS(r.Start), EndedAt: fromMS(r.End),
 		Error: r.Error, Message: r.Message, Recovered: r.Recovered, Params: r.Params, DueAt: fromMS(r.Due),
+		WaitsFor: r.WaitsFor,
 	}
 	if r.Start != 0 && r.End != 0 {
 		run.DurationMS = r.End - r.Start
@@ -53,16 +55,28 @@ func flowOf(runID string) string {
 	return name
 }
 
-// flowState is a flow's packed state: rev|slot|attempts|JSON. Scripts read the head; the JSON is only ever written by
-// who holds the flow's lease.
+// flowState is a flow's packed state: rev|slot|overlap|JSON. Scripts read the head, and raise the revision with every write;
+// the JSON is made here, from the revision that it replaces.
 type flowState struct {
-	rev      string
-	slot     time.Time // zero for none
-	attempts int       // spent on the slot's occurrence
-	past     flowPast
+	rev     string
+	slot    time.Time // that the flow waits for, or that is being worked on where occurrences must not overlap; zero for none
+	overlap Overlap
+	past    flowPast
 }
 
-// flowPast is what a flow remembers: its last ended attempt, what its open occurrence has behind it, and whether it is paused.
+// overlapCodes are the overlap policies as the state has them.
+var overlapCodes = map[Overlap]string{OverlapForbid: "", OverlapAllow: "a", OverlapReplace: "r"}
+
+func decodeOverlap(code string) Overlap {
+	for overlap, known := range overlapCodes {
+		if known == code {
+			return overlap
+		}
+	}
+	return OverlapForbid
+}
+
+// flowPast is what a flow remembers: its last ended attempt, and whether it is paused.
 type flowPast struct {
 	Cursor   string `json:"cursor,omitempty"`
 	Run      string `json:"run,omitempty"`
@@ -70,8 +84,6 @@ type flowPast struct {
 	Slot     int64  `json:"slot,omitempty"`
 	End      int64  `json:"end,omitempty"`
 	Failures int    `json:"failures,omitempty"` // occurrences that failed for good since the last success
-	Tries    int    `json:"tries,omitempty"`    // failed attempts at the slot's occurrence, crashes not counted
-	RetryAt  int64  `json:"retry_at,omitempty"` // when its next attempt is due
 
 	Ran     int64 `json:"ran,omitempty"` // slots by what became of them
 	Missed  int64 `json:"missed,omitempty"`
@@ -106,7 +118,7 @@ func decodeState(packed string) (flowState, error) {
 	if len(parts) != 4 {
 		return flowState{}, fmt.Errorf("decode state: %d parts, want 4", len(parts))
 	}
-	state := flowState{rev: parts[0]}
+	state := flowState{rev: parts[0], overlap: decodeOverlap(parts[2])}
 	if parts[1] != "" {
 		slot, err := strconv.ParseInt(parts[1], 10, 64)
 		if err != nil {
@@ -114,34 +126,26 @@ func decodeState(packed string) (flowState, error) {
 		}
 		state.slot = time.UnixMilli(slot).UTC()
 	}
-	attempts, err := strconv.Atoi(parts[2])
-	if err != nil {
-		return flowState{}, fmt.Errorf("decode state: %w", err)
-	}
-	state.attempts = attempts
 	if err := json.Unmarshal([]byte(parts[3]), &state.past); err != nil {
 		return flowState{}, fmt.Errorf("decode state: %w", err)
 	}
 	return state, nil
 }
 
-// dueAt is when the slot that the flow waits for comes due: later where it waits for another attempt.
-func (s flowState) dueAt(schedule Schedule) time.Time {
-	if s.attempts > 0 && s.past.RetryAt != 0 {
-		return time.UnixMilli(s.past.RetryAt).UTC()
-	}
-	return schedule.DueAt(s.slot)
+// olderThan compares revisions.
+func (s flowState) olderThan(other flowState) bool {
+	return len(s.rev) < len(other.rev) || len(s.rev) == len(other.rev) && s.rev < other.rev
 }
 
 // head is what put_flow compares, to notice that someone else wrote in between.
 func (s flowState) head() string {
-	return s.rev + "|" + msText(s.slot) + "|" + strconv.Itoa(s.attempts)
+	return s.rev + "|" + msText(s.slot) + "|" + overlapCodes[s.overlap]
 }
 
-// tail is what complete writes behind the revision.
+// tail is what scripts write behind the revision.
 func (s flowState) tail() (string, error) {
 	past, err := json.Marshal(s.past)
-	return msText(s.slot) + "|" + strconv.Itoa(s.attempts) + "|" + string(past), err
+	return msText(s.slot) + "|" + overlapCodes[s.overlap] + "|" + string(past), err
 }
 
 // msText is a time as scripts take it: ms since 1970, or "" for none.

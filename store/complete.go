@@ -30,7 +30,8 @@ type Completion struct {
 	Claim   Claim
 	Outcome Outcome
 
-	seen time.Time // newest as-of time that the next slot takes into account; zero for the claim's own
+	seen  time.Time // newest as-of time that the next slot takes into account; zero for the claim's own
+	later bool      // handed back to come again with the next beat
 }
 
 // Completed is the answer for one Completion.
@@ -38,8 +39,7 @@ type Completed struct {
 	// Run is the record as written. Its end is the claim's start by Redis' clock plus the time the run took, so that
 	// repeating the call writes the very same record.
 	Run Run
-	// RetryAt is when the next attempt at the occurrence comes due, and RetryID its run where that is made already, as for
-	// a run-now. Zero where there is none.
+	// RetryAt is when the next attempt at the occurrence comes due, and RetryID its run. Zero where there is none.
 	RetryAt time.Time
 	RetryID string
 	// Dead says that the occurrence failed for good, and is among the dead letters.
@@ -83,11 +83,16 @@ func (s *Store) Complete(ctx context.Context, p Partition, batch []Completion) (
 
 func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completion, waiting []int, answers []Completed) (again []int, settled []BeatView, more bool, err error) {
 	args := []any{s.cfg.RunTTL.Milliseconds(), s.cfg.RunsPerFlow, s.cfg.DeadLetters}
+	states := newestStates(batch, waiting)
 	for _, i := range waiting {
+		claim := &batch[i].Claim
+		newest := states[claim.Flow.Name]
+		claim.Flow, claim.state = newest.flow, newest.state
 		after, err := batch[i].after()
 		if err != nil {
 			return nil, nil, false, err
 		}
+		newest.state = after.state
 		answers[i] = batch[i].answer(after)
 		packed, err := batch[i].pack(after)
 		if err != nil {
@@ -131,6 +136,25 @@ func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completio
 	}
 	settled, err = s.settleAll(ctx, p, items[1])
 	return again, settled, number(items[2]) == 1, err
+}
+
+// knownState is what is known of a flow: its definition and state of one revision.
+type knownState struct {
+	flow  DataFlow
+	state flowState
+}
+
+// newestStates gives for each flow the newest state that a claim of the batch knows. Where a batch ends several runs of a
+// flow, each state is made from the one before.
+func newestStates(batch []Completion, waiting []int) map[string]*knownState {
+	states := make(map[string]*knownState, len(waiting))
+	for _, i := range waiting {
+		claim := batch[i].Claim
+		if known := states[claim.Flow.Name]; known == nil || known.state.olderThan(claim.state) {
+			states[claim.Flow.Name] = &knownState{claim.Flow, claim.state}
+		}
+	}
+	return states
 }
 
 // rebase takes over the definition and state that the flow has now, so that the next slot is computed from those.
@@ -177,7 +201,12 @@ func (c Claim) Run() Run {
 func (c Claim) record(status Status) runRecord {
 	record := runRecord{
 		Status: status, Occurrence: c.OccurrenceID, Attempt: c.Attempt, Token: c.Token, Worker: escapeID(c.Worker),
-		Start: c.StartedAt.UnixMilli(), Beat: escapeID(c.BeatID), Recovered: c.RecoveredID != "", Params: c.Params,
+		Beat: escapeID(c.BeatID), Recovered: c.RecoveredID != "", Params: c.Params,
+	}
+	if c.unbegun {
+		record.Created = c.StartedAt.UnixMilli()
+	} else {
+		record.Start = c.StartedAt.UnixMilli()
 	}
 	if slot := c.ForSlot(); !slot.IsZero() {
 		record.Slot = slot.UnixMilli()

@@ -6,19 +6,24 @@
 //
 // # States
 //
-//	flow                                          run
+//	flow's slot                     run of an occurrence
 //
-//	        put_flow                              enqueue          claim
-//	           │                                     │               │
-//	           ▼      claim (due <= as-of)           ▼     claim     ▼
-//	  ┌──▶   due  ───────────────────────▶ held    pending ─────▶ in_progress ──┬─▶ success
-//	  │      ▲ │                            │       │ ▲             │    │      ├─▶ failed
-//	  │      │ ▼ pause, resume              │       │ └─────────────┘    │      └─▶ cancelled (asked for, or handed back)
-//	  │     paused                          │       │   release          │
-//	  │  complete: next slot, or a retry    │       ▼  (run-now)         ▼
-//	  ├─────────────────────────────────────┤   cancelled        lease expires: failed (lease_lost);
-//	  │  release: the same slot             │                    the next claim opens the next attempt, or
-//	  └─────────────────────────────────────┘                    ends the run: cancelled, or crashed too often
+//	  put_flow                            enqueue
+//	     │                                   │
+//	     ▼    claim (due <= as-of)           ▼      claim
+//	 ┌▶ due ──────────────────────▶      pending ─────────▶ in_progress ──┬─▶ success
+//	 │   ▲│                        claim   ▲ │                   │        ├─▶ failed
+//	 │   │▼ pause, resume       ───────────┼─┼─────────────────▶ │        └─▶ cancelled
+//	 │ paused                              │ │ cancel            │
+//	 │                                     │ ▼                   ├─▶ lease expires: failed (lease_lost), and the
+//	 │ complete, or place where            │ cancelled           │   next claim opens the next attempt; or it is
+//	 │ occurrences may overlap:            │                     │   ended: cancelled, or crashed too often
+//	 └ the next slot                       └─────────────────────┘
+//	                                        release; complete: a retry; place: it has to give way
+//
+// A pending run waits in one place: the queue (for a worker), due (a retry, for a heartbeat), or blocked: for runs of its
+// flow to end, for its flow to be resumed, or for a place of its concurrency key. What is blocked is let into the queue by the
+// very script that ends what it waits for.
 //
 // # What always holds
 //
@@ -28,15 +33,24 @@
 // There is one definition of due, [DueToRun]: a flow's next slot, less its slack, is not after the as-of time of a
 // heartbeat. The slack is part of the score in the due set, so claiming compares nothing else.
 //
-// A flow is in at most one of two places: due, or held under a lease. A lease has a token, higher than every one
-// before it, and every write of a run names its token: a worker that lost its lease can write nothing.
+// An occurrence is in exactly one place: a slot that is due or ahead, a run that is pending, or a run under a lease. A lease
+// has a token, higher than every one before it, and every write of a run names its token: a worker that lost its lease can
+// write nothing. A flow's slot is not due while an occurrence of it is open, nor, with overlap: forbid, while any run of the
+// flow is under lease.
+//
+// Several runs of a flow may end at once, on several workers. Each state is made from the one before: a script refuses what
+// was made from an older revision, and the caller makes it anew.
+//
+// A place of a concurrency key belongs to a run under lease, or to one that was let into the queue with it. It goes on with
+// the occurrence when the lease is lost, and to whoever has waited the longest when the run ends: it is counted nowhere, and
+// so no crash can leave the count wrong.
 //
 // An occurrence (a slot being worked on) has the same id for every attempt at it. It is never lost: until a completion
 // with the current token is accepted, it is due, or held under a lease that expires. At most one completion of an
 // attempt is accepted; repeating it, after an answer was lost, gives the same answer.
 //
 // Each slot has one outcome. It ran; or the ledger says why it did not. What a claim finds missed (plan.go) is noted before
-// the run that stands for it starts; what came due while a run went on is noted with that run's end (aftermath.go). Both
+// the run that stands for it starts (place.go); what came due while a run went on is noted with that run's end (aftermath.go). Both
 // depend on the definition, the slot and the beat's as-of time alone, so that whoever does it again does the same.
 //
 // A flow that fails for good often enough, or takes down its workers, is paused; so is one that somebody pauses. It keeps

@@ -30,7 +30,7 @@ func everything(f *fixture) {
 	f.put(function("a", everyMinute))
 	f.beat()
 	c := f.claimOne("w")
-	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
+	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0].Held {
 		f.Fatal(held, err)
 	}
 	if err := f.Progress(f.ctx, f.p, []store.Output{{Claim: c, Log: []byte("x")}}); err != nil {
@@ -126,7 +126,7 @@ func TestACallWhoseAnswerIsLostIsRepeatedAndDoesNothingTwice(t *testing.T) {
 			f.beat()
 			c := f.claimOne("w")
 			f.cut()
-			if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
+			if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0].Held {
 				f.Errorf("renewed %v, %v", held, err)
 			}
 		},

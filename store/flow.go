@@ -39,7 +39,7 @@ type DataFlow struct {
 	Cron          string          `json:"cron,omitempty"`
 	Timezone      string          `json:"timezone,omitempty"`
 	Timeout       Duration        `json:"timeout,omitempty"`
-	Overlap       Overlap         `json:"overlap,omitempty" jsonschema:"enum=forbid,default=forbid"`
+	Overlap       Overlap         `json:"overlap,omitempty" jsonschema:"enum=forbid,enum=allow,enum=replace,default=forbid"`
 	Catchup       Catchup         `json:"catchup,omitempty" jsonschema:"enum=latest,enum=all,enum=none,default=latest"`
 	CatchupLimit  int             `json:"catchup_limit,omitempty"`
 	StartDeadline Duration        `json:"start_deadline,omitempty"`
@@ -201,11 +201,9 @@ const (
 	maxPauseAfter   = 1000
 )
 
-// validatePolicies also refuses what is part of the model but not carried out by this version.
 func (f DataFlow) validatePolicies(invalid *InvalidError) {
-	const later = "; this version carries out nothing else"
-	if f.Overlap != OverlapForbid {
-		invalid.add("overlap", string(f.Overlap), "forbid"+later)
+	if _, known := overlapCodes[f.Overlap]; !known {
+		invalid.add("overlap", string(f.Overlap), "forbid (one at a time), allow (side by side) or replace (a later one cancels those before)")
 	}
 	if !slices.Contains([]Catchup{CatchupLatest, CatchupAll, CatchupNone}, f.Catchup) {
 		invalid.add("catchup", string(f.Catchup), "latest (one run for all missed slots), all (each, up to catchup_limit) or none")
@@ -223,7 +221,7 @@ func (f DataFlow) validatePolicies(invalid *InvalidError) {
 		f.Retry.validate(invalid)
 	}
 	if f.Concurrency != nil {
-		invalid.add("concurrency", fmt.Sprintf("%+v", *f.Concurrency), "leaving it out"+later)
+		f.Concurrency.validate(invalid)
 	}
 }
 

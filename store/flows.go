@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -30,9 +31,16 @@ type storedFlow struct {
 	flow   DataFlow
 	source string
 	state  flowState
-	held   string // packed, empty unless a run holds the flow
+	open   []openRun
 	packed string // the state as Redis holds it
 	score  *float64
+}
+
+// openRun is a run that has begun and not ended: under lease, or waiting.
+type openRun struct {
+	heldValue
+	leased bool
+	due    float64 // when its next attempt comes due in ms, 0 where it does not wait for a beat
 }
 
 // Flow reads one flow, or fails with ErrNotFound.
@@ -109,21 +117,26 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 	pipe := s.redis.TxPipeline()
 	defs := pipe.HMGet(ctx, s.key(p, "defs"), names...)
 	states := pipe.HMGet(ctx, s.key(p, "state"), names...)
-	held := pipe.HMGet(ctx, s.key(p, "held"), names...)
 	sources := pipe.HMGet(ctx, s.key(p, "sources"), names...)
 	scores := make([]*redis.FloatCmd, len(names))
+	open := make([]*redis.StringSliceCmd, len(names))
 	for i, name := range names {
+		open[i] = pipe.ZRangeByLex(ctx, s.key(p, "open"), &redis.ZRangeBy{Min: "[" + name + "~", Max: "(" + name + "\x7f", Count: maxPage})
 		scores[i] = pipe.ZScore(ctx, s.key(p, "due"), name)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(translate(err), ErrNotFound) {
 		return nil, translate(err)
+	}
+	opened, err := s.readOpen(ctx, p, open)
+	if err != nil {
+		return nil, err
 	}
 	flows := make([]storedFlow, 0, len(names))
 	for i, name := range names {
 		if defs.Val()[i] == nil || states.Val()[i] == nil {
 			continue
 		}
-		flow := storedFlow{def: text(defs.Val()[i]), source: text(sources.Val()[i]), held: text(held.Val()[i]), packed: text(states.Val()[i])}
+		flow := storedFlow{def: text(defs.Val()[i]), source: text(sources.Val()[i]), open: opened[i], packed: text(states.Val()[i])}
 		if scores[i].Err() == nil {
 			score := scores[i].Val()
 			flow.score = &score
@@ -138,6 +151,46 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 		flows = append(flows, flow)
 	}
 	return flows, nil
+}
+
+// readOpen reads the runs of each list, at one moment that is a little later.
+func (s *Store) readOpen(ctx context.Context, p Partition, lists []*redis.StringSliceCmd) ([][]openRun, error) {
+	opened := make([][]openRun, len(lists))
+	pipe := s.redis.TxPipeline()
+	type answers struct {
+		held, waiting *redis.SliceCmd
+		due           *redis.FloatSliceCmd
+	}
+	reads := make(map[int]answers)
+	for i, ids := range lists {
+		if len(ids.Val()) > 0 {
+			reads[i] = answers{
+				pipe.HMGet(ctx, s.key(p, "held"), ids.Val()...), pipe.HMGet(ctx, s.key(p, "waiting"), ids.Val()...),
+				pipe.ZMScore(ctx, s.key(p, "due"), ids.Val()...),
+			}
+		}
+	}
+	if len(reads) == 0 {
+		return opened, nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, translate(err)
+	}
+	for i, read := range reads {
+		for at := range lists[i].Val() {
+			if packed := text(read.held.Val()[at]); packed != "" {
+				opened[i] = append(opened[i], openRun{decodeHeld(packed), true, 0})
+			} else if packed := text(read.waiting.Val()[at]); packed != "" {
+				opened[i] = append(opened[i], openRun{decodeHeld(packed), false, read.due.Val()[at]})
+			}
+		}
+	}
+	return opened, nil
+}
+
+// begun reports whether an occurrence of the slot that the flow waits for has begun.
+func (f storedFlow) begun() bool {
+	return slices.ContainsFunc(f.open, func(run openRun) bool { return !run.slot.IsZero() && run.slot.Equal(f.state.slot) })
 }
 
 func (f storedFlow) view(now time.Time) FlowView {
@@ -155,8 +208,12 @@ func (f storedFlow) view(now time.Time) FlowView {
 	if f.score != nil {
 		view.Due = DueToRun(time.UnixMilli(int64(*f.score)), now)
 	}
-	if f.held != "" {
-		view.RunningID = decodeHeld(f.held).run
+	for _, run := range f.open {
+		if run.leased {
+			view.RunningID = run.run
+			view.Running++
+		}
+		view.Due = view.Due || run.due > 0 && !view.Paused && DueToRun(time.UnixMilli(int64(run.due)), now)
 	}
 	return view
 }

@@ -51,7 +51,7 @@ func TestALeaseThatIsRenewedLasts(t *testing.T) {
 	c := f.claimOne("w")
 	for range 5 {
 		f.pass(lease / 2)
-		if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
+		if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0].Held {
 			t.Fatal(held, err)
 		}
 		if other := f.claim("other", 10); len(other.Claims) != 0 {
@@ -59,7 +59,7 @@ func TestALeaseThatIsRenewedLasts(t *testing.T) {
 		}
 	}
 	f.pass(lease)
-	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalHeld {
+	if held, err := f.Renew(f.ctx, f.p, lease, []store.Claim{c}); err != nil || !held[0].Held {
 		t.Fatalf("expired, and taken over by nobody: %v, %v", held, err)
 	}
 }
@@ -90,7 +90,7 @@ func TestMoreLeasesThanOneCallTakesAreRenewedAndReleased(t *testing.T) {
 		t.Fatalf("released %d, %v", len(answers), err)
 	}
 	for i := range answers {
-		if held[i] != store.RenewalHeld || answers[i].Err != nil {
+		if !held[i].Held || answers[i].Err != nil {
 			t.Fatalf("%s: held %v, %v", claims[i].RunID, held[i], answers[i].Err)
 		}
 	}

@@ -28,6 +28,7 @@ var slotDetails = map[string]string{
 	ReasonCatchupLimit:    "more slots were missed than catchup_limit runs",
 	ReasonPaused:          "the flow was paused",
 	ReasonStillRunning:    "an earlier occurrence of the flow had not ended when the heartbeat came (overlap: forbid)",
+	ReasonSuperseded:      "a later occurrence took its place while it waited (overlap: replace)",
 	ReasonScheduleChanged: "the flow got another schedule before a heartbeat covered it",
 }
 
@@ -107,12 +108,11 @@ func (s *Store) slots(ctx context.Context, group, name string) ([]SlotRange, sto
 			continue
 		}
 		seen[run.OccurrenceID] = true
-		if run.Status.Final() && stored.state.attempts == 0 && run.Slot.Equal(stored.state.slot) {
-			continue // it was handed back, and waits
+		if run.Reason != ReasonSuperseded || run.StartedAt != nil || run.Attempt > 1 { // else it did not run, and the ledger has it
+			all = append(all, ranSlot(run))
 		}
-		all = append(all, ranSlot(run, stored.state))
 	}
-	if slot := stored.state.slot; !slot.IsZero() && stored.held == "" && stored.state.attempts == 0 {
+	if slot := stored.state.slot; !slot.IsZero() && !stored.begun() {
 		detail := "no heartbeat has covered it yet"
 		if stored.state.past.Paused != 0 {
 			detail = "the flow is paused"
@@ -124,17 +124,19 @@ func (s *Store) slots(ctx context.Context, group, name string) ([]SlotRange, sto
 }
 
 // ranSlot is what the newest run of a slot says of it.
-func ranSlot(run Run, state flowState) SlotRange {
+func ranSlot(run Run) SlotRange {
 	slot := SlotRange{From: *run.Slot, To: *run.Slot, Count: 1, Outcome: SlotRan, RunID: run.ID, Reason: run.Reason}
 	switch {
-	case !run.Status.Final():
-		slot.Outcome, slot.Detail = SlotRunning, fmt.Sprintf("attempt %d is %s", run.Attempt, run.Status)
-	case state.attempts > 0 && state.slot.Equal(*run.Slot):
-		slot.Outcome = SlotRunning
-		slot.Detail = fmt.Sprintf("attempt %d was %s; the next one waits for a heartbeat from %s on", run.Attempt, run.Status,
-			time.UnixMilli(state.past.RetryAt).UTC().Format(time.RFC3339))
-	default:
+	case run.Status.Final():
 		slot.Detail = fmt.Sprintf("attempt %d ended as %s", run.Attempt, run.Status)
+		return slot
+	case run.DueAt != nil:
+		slot.Detail = fmt.Sprintf("attempt %d waits for a heartbeat from %s on", run.Attempt, run.DueAt.Format(time.RFC3339))
+	case run.WaitsFor != "":
+		slot.Detail = fmt.Sprintf("attempt %d waits for %s", run.Attempt, run.WaitsFor)
+	default:
+		slot.Detail = fmt.Sprintf("attempt %d is %s", run.Attempt, run.Status)
 	}
+	slot.Outcome = SlotRunning
 	return slot
 }

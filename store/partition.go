@@ -16,7 +16,8 @@ func (p Partition) String() string { return fmt.Sprintf("%s/%d", p.Group, p.N) }
 // partitionKeys are the keys of a partition in the order in which lua/lib.lua names them.
 var partitionKeys = []string{
 	"meta", "defs", "names", "state", "due", "queue", "blocked", "leases", "held", "runs", "byflow", "ended", "logs",
-	"params", "beats", "beatlog", "draining", "ledger", "cancels", "dead", "deadlog", "sources",
+	"params", "beats", "beatlog", "draining", "ledger", "cancels", "dead", "deadlog", "sources", "waiting", "open",
+	"keyed",
 }
 
 // Partitions are all partitions of a group.

@@ -60,7 +60,7 @@ func (s *Store) changeState(ctx context.Context, group, name string, change func
 		}
 		var score time.Time
 		if !state.slot.IsZero() && state.past.Paused == 0 {
-			score = state.dueAt(schedule)
+			score = schedule.DueAt(state.slot)
 		}
 		reply, err := s.run(ctx, p, "pause", always(name, seen.packed, tail, msText(score)))
 		if err != nil {

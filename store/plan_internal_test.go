@@ -16,17 +16,19 @@ func TestEachSlotOfAYearHasExactlyOneOutcomeUnderEveryPolicy(t *testing.T) {
 			for _, deadline := range []time.Duration{0, 10 * time.Minute} {
 				for _, attempts := range []int{1, 3} {
 					for _, pauses := range []bool{false, true} {
-						flow := schedule
-						flow.Name, flow.Catchup, flow.StartDeadline = "f", catchup, Duration(deadline)
-						flow.Retry = &Retry{Attempts: attempts, Initial: Duration(time.Minute)}
-						if catchup == CatchupAll {
-							flow.CatchupLimit = 5
+						for _, overlap := range []Overlap{OverlapForbid, OverlapAllow} {
+							flow := schedule
+							flow.Name, flow.Overlap, flow.Catchup, flow.StartDeadline = "f", overlap, catchup, Duration(deadline)
+							flow.Retry = &Retry{Attempts: attempts, Initial: Duration(time.Minute)}
+							if catchup == CatchupAll {
+								flow.CatchupLimit = 5
+							}
+							name := fmt.Sprintf("%s%s %s %s %s %d attempts pauses %t", flow.Every, flow.Cron, overlap, catchup, deadline, attempts, pauses)
+							t.Run(name, func(t *testing.T) {
+								t.Parallel()
+								newYear(t, flow).live(pauses)
+							})
 						}
-						name := fmt.Sprintf("%s%s %s %s %d attempts pauses %t", flow.Every, flow.Cron, catchup, deadline, attempts, pauses)
-						t.Run(name, func(t *testing.T) {
-							t.Parallel()
-							newYear(t, flow).live(pauses)
-						})
 					}
 				}
 			}
@@ -42,7 +44,8 @@ type year struct {
 	random   *rand.Rand
 	now, end time.Time
 	state    flowState
-	score    time.Time
+	score    time.Time // when the slot comes due, zero while an occurrence of it is open
+	retries  []Claim   // the attempts that wait, due at their StartedAt
 	first    time.Time
 	expected time.Time // the slot whose outcome comes next
 	sum      map[string]int64
@@ -58,7 +61,7 @@ func newYear(t *testing.T, flow DataFlow) *year {
 	first, _ := schedule.First(began)
 	return &year{
 		t: t, flow: flow, schedule: schedule, random: rand.New(rand.NewPCG(1, uint64(len(t.Name())))), now: began, end: began.AddDate(1, 0, 0),
-		state: flowState{slot: first}, score: first, first: first, expected: first, sum: map[string]int64{},
+		state: flowState{slot: first, overlap: flow.Overlap}, score: first, first: first, expected: first, sum: map[string]int64{},
 	}
 }
 
@@ -82,7 +85,7 @@ func (y *year) live(pauses bool) {
 	if last, ok := y.schedule.Latest(y.expected.Add(-1), y.first); slots == 0 || !ok || int(slots) != y.schedule.Count(y.first, last) {
 		y.t.Errorf("%d slots are accounted for, the schedule has %d: %v", slots, y.schedule.Count(y.first, last), y.sum)
 	}
-	if past := y.state.past; past.Ran != y.sum[SlotRan] || past.Missed != y.sum[SlotMissed] || past.Skipped != y.sum[SlotSkipped] {
+	if past := y.state.past; past.Ran+y.waiting() != y.sum[SlotRan] || past.Missed != y.sum[SlotMissed] || past.Skipped != y.sum[SlotSkipped] {
 		y.t.Errorf("counted are %d ran, %d missed, %d skipped; want %v", past.Ran, past.Missed, past.Skipped, y.sum)
 	}
 	if behind := y.end.Sub(y.expected); behind > 48*time.Hour {
@@ -98,26 +101,59 @@ func (y *year) pause() {
 	past.Resumed = y.now.UnixMilli()
 }
 
+// waiting counts the slots that are accounted for when they begin, and have not ended.
+func (y *year) waiting() int64 {
+	if y.flow.Overlap == OverlapForbid {
+		return 0
+	}
+	return int64(len(y.retries))
+}
+
 // beat claims what is due as of a heartbeat, as often as the flow comes due again as of it.
 func (y *year) beat(asOf time.Time) {
-	for !y.state.slot.IsZero() && DueToRun(y.score, asOf) {
-		claim := Claim{Flow: y.flow, RunID: fmt.Sprint("f~", y.now.UnixMicro()), Slot: y.state.slot, AsOf: asOf, StartedAt: asOf, Attempt: y.state.attempts + 1, state: y.state}
-		decided, err := claim.plan()
+	retries := y.retries
+	y.retries = nil
+	for _, claim := range retries {
+		if !DueToRun(claim.StartedAt, asOf) {
+			y.retries = append(y.retries, claim)
+			continue
+		}
+		claim.AsOf, claim.StartedAt, claim.state = asOf, asOf, y.state
+		y.run(claim)
+	}
+	for !y.score.IsZero() && DueToRun(y.score, asOf) {
+		y.claim(asOf)
+	}
+}
+
+func (y *year) claim(asOf time.Time) {
+	claim := Claim{Flow: y.flow, RunID: fmt.Sprint("f~", y.now.UnixMicro()), Slot: y.state.slot, AsOf: asOf, StartedAt: asOf, Attempt: 1, state: y.state}
+	decided, err := claim.plan()
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	y.score = time.Time{}
+	if !decided.run {
+		y.complete(Completion{Claim: claim, Outcome: Outcome{missed: true}})
+		return
+	}
+	if !claim.placedBy(decided) {
+		args, err := claim.place(decided)
 		if err != nil {
 			y.t.Fatal(err)
 		}
-		if !decided.run {
-			y.complete(Completion{Claim: claim, Outcome: Outcome{missed: true}})
-			continue
-		}
-		if !decided.slot.Equal(claim.Slot) {
-			y.account(decided.notes)
-			if _, err := claim.moveTo(decided); err != nil {
-				y.t.Fatal(err)
-			}
-		}
-		y.run(claim)
+		const score = 9 // as lua/place.lua numbers its arguments
+		y.state, y.score = claim.state, msTime(args[score].(string))
+		y.account(decided.notes)
 	}
+	if y.flow.Overlap != OverlapForbid {
+		y.ran(claim)
+	}
+	y.run(claim)
+}
+
+func (y *year) ran(claim Claim) {
+	y.account([]slotNote{{from: claim.Slot, to: claim.Slot, count: 1, outcome: SlotRan}})
 }
 
 // run takes a moment, or outlasts slots and heartbeats; one in four fails.
@@ -151,11 +187,18 @@ func (y *year) complete(done Completion) {
 			done.seen = y.now
 			continue
 		}
-		if after.state.attempts == 0 && !done.Outcome.missed {
-			y.account([]slotNote{{from: done.Claim.Slot, to: done.Claim.Slot, count: 1, outcome: SlotRan}})
+		if !after.retry.IsZero() {
+			again := done.Claim
+			again.Attempt, again.tries, again.StartedAt = again.Attempt+1, again.tries+1, after.retry
+			y.retries = append(y.retries, again)
+		} else if !done.Outcome.missed && y.flow.Overlap == OverlapForbid {
+			y.ran(done.Claim)
 		}
 		y.account(after.notes)
-		y.state, y.score = after.state, after.score
+		y.state = after.state
+		if !after.score.IsZero() {
+			y.score = after.score
+		}
 		return
 	}
 }

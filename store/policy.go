@@ -1,5 +1,7 @@
 package store
 
+import "fmt"
+
 // Overlap says what happens when a slot comes due while the flow still runs.
 type Overlap string
 
@@ -31,6 +33,19 @@ type Retry struct {
 
 // Concurrency bounds how many runs share a key, over all flows that name it.
 type Concurrency struct {
-	Key string `json:"key"`
-	Max int    `json:"max"`
+	Key string `json:"key" jsonschema:"pattern=^[a-z0-9][a-z0-9_-]{0\\,62}$"`
+	// Max is the most runs that may be under way when one of this flow starts.
+	Max int `json:"max" jsonschema:"minimum=1,maximum=10000"`
+}
+
+// maxConcurrency bounds Concurrency.Max.
+const maxConcurrency = 10_000
+
+func (c Concurrency) validate(invalid *InvalidError) {
+	if !ValidName(c.Key) {
+		invalid.add("concurrency.key", c.Key, nameAllowed)
+	}
+	if c.Max < 1 || c.Max > maxConcurrency {
+		invalid.add("concurrency.max", fmt.Sprint(c.Max), fmt.Sprintf("1 to %d runs at a time, such as 2", maxConcurrency))
+	}
 }

@@ -17,7 +17,7 @@ const putAttempts = 20
 // flow was applied from stays as it is. Its error is an InvalidError where the definition is at fault; then nothing was
 // written.
 func (s *Store) PutFlow(ctx context.Context, flow DataFlow) (Change, error) {
-	one, err := newPut(flow, "")
+	one, err := s.newPut(flow, "")
 	if err != nil {
 		return "", err
 	}
@@ -27,35 +27,63 @@ func (s *Store) PutFlow(ctx context.Context, flow DataFlow) (Change, error) {
 	return one.change.Result, nil
 }
 
-// placeFlow computes the slot that a new or changed flow waits for, and when it comes due. clock is asked for the
-// partition's time only where that matters.
-func placeFlow(flow DataFlow, seen storedFlow, change Change, clock func() (time.Time, error)) (slot, score time.Time, err error) {
+// placement is where a new or changed flow stands: the slot that it waits for, when that comes due, and what it passes over.
+type placement struct {
+	slot, score time.Time
+	notes       []slotNote
+}
+
+// placeFlow computes where a flow is put. clock is asked for the partition's time only where that matters.
+func placeFlow(flow DataFlow, seen storedFlow, change Change, clock func() (time.Time, error)) (placed placement, err error) {
 	schedule, err := flow.Schedule()
 	if err != nil {
-		return slot, score, err
+		return placed, err
 	}
 	if change == FlowChanged && flow.SameSchedule(seen.flow) {
-		if seen.state.slot.IsZero() {
-			return slot, score, nil
+		if !seen.state.slot.IsZero() {
+			placed.slot, placed.score = seen.state.slot, schedule.DueAt(seen.state.slot)
 		}
-		return seen.state.slot, seen.state.dueAt(schedule), nil
+		return placed, nil
 	}
 	now, err := clock()
 	if err != nil {
-		return slot, score, err
+		return placed, err
+	}
+	if change == FlowChanged {
+		if placed.notes, err = leftBehind(seen, now); err != nil {
+			return placed, err
+		}
 	}
 	if change == FlowChanged && seen.state.past.Slot != 0 && schedule.every != 0 {
-		slot, _ = schedule.Next(time.UnixMilli(seen.state.past.Slot).UTC(), now)
-		return slot, schedule.DueAt(slot), nil
+		placed.slot, _ = schedule.Next(time.UnixMilli(seen.state.past.Slot).UTC(), now)
+		placed.score = schedule.DueAt(placed.slot)
+		return placed, nil
 	}
 	slot, ok := schedule.First(now)
+	switch {
+	case !ok:
+	case schedule.every != 0:
+		placed.slot, placed.score = slot, slot // a first slot has no slack, or a beat of just before would run it
+	default:
+		placed.slot, placed.score = slot, schedule.DueAt(slot)
+	}
+	return placed, nil
+}
+
+// leftBehind are the slots of a flow's schedule that had come due, and that no heartbeat has covered, when it is changed.
+func leftBehind(seen storedFlow, now time.Time) ([]slotNote, error) {
+	planner, err := newPlanner(seen.flow, seen.state.past)
+	if err != nil {
+		return nil, err
+	}
+	if seen.state.slot.IsZero() {
+		return nil, nil
+	}
+	last, ok := planner.last(seen.state.slot, now)
 	if !ok {
-		return time.Time{}, time.Time{}, nil
+		return nil, nil
 	}
-	if schedule.every != 0 {
-		return slot, slot, nil // a first slot has no slack, or a beat of just before would run it
-	}
-	return slot, schedule.DueAt(slot), nil
+	return planner.missed(seen.state.slot, last, ReasonScheduleChanged), nil
 }
 
 // clock is the partition's time as its scripts see it: Redis TIME, but never behind the largest they have seen.

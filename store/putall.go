@@ -19,7 +19,7 @@ const maxPutBytes = 1 << 20
 // name comes twice in a group; then nothing was written. After any other error some flows may have been written, and
 // calling it again does the rest.
 func (s *Store) PutFlows(ctx context.Context, source string, flows []DataFlow) ([]FlowChange, error) {
-	puts, err := newPuts(source, flows)
+	puts, err := s.newPuts(source, flows)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (s *Store) PutFlows(ctx context.Context, source string, flows []DataFlow) (
 
 // PlanFlows gives what PutFlows would do, with the same errors, and writes nothing.
 func (s *Store) PlanFlows(ctx context.Context, source string, flows []DataFlow) ([]FlowChange, error) {
-	puts, err := newPuts(source, flows)
+	puts, err := s.newPuts(source, flows)
 	if err != nil {
 		return nil, err
 	}

@@ -21,9 +21,9 @@ type put struct {
 	maybe  *FlowChange // what a call whose answer was lost may have done
 }
 
-func newPut(flow DataFlow, source string) (*put, error) {
+func (s *Store) newPut(flow DataFlow, source string) (*put, error) {
 	flow = flow.WithDefaults()
-	if err := flow.Validate(); err != nil {
+	if err := s.validate(flow); err != nil {
 		return nil, err
 	}
 	def, err := json.Marshal(flow)
@@ -33,7 +33,20 @@ func newPut(flow DataFlow, source string) (*put, error) {
 	return &put{flow: flow, def: string(def), source: source}, nil
 }
 
-func newPuts(source string, flows []DataFlow) ([]*put, error) {
+// validate is DataFlow.Validate, and refuses what this deployment cannot do: a script sees the runs of one partition, and so can
+// bound the runs that share a key only where there is no other.
+func (s *Store) validate(flow DataFlow) error {
+	var invalid InvalidError
+	if err := flow.Validate(); err != nil && !errors.As(err, &invalid) {
+		return err
+	}
+	if flow.Concurrency != nil && s.cfg.Partitions > 1 {
+		invalid.add("concurrency", "key "+flow.Concurrency.Key, fmt.Sprintf("leaving it out where redis.partitions is above 1; it is %d", s.cfg.Partitions))
+	}
+	return invalid.orNil()
+}
+
+func (s *Store) newPuts(source string, flows []DataFlow) ([]*put, error) {
 	var wrong InvalidError
 	_ = errors.As(CheckSource(source), &wrong)
 	puts := make([]*put, len(flows))
@@ -41,7 +54,7 @@ func newPuts(source string, flows []DataFlow) ([]*put, error) {
 	for i, flow := range flows {
 		var err error
 		var invalid InvalidError
-		switch puts[i], err = newPut(flow, source); {
+		switch puts[i], err = s.newPut(flow, source); {
 		case errors.As(err, &invalid):
 			for _, field := range invalid {
 				field.Field = strings.TrimSuffix(fmt.Sprintf("flows[%d].%s", i, field.Field), ".")
@@ -76,10 +89,24 @@ func (one *put) arguments(args []any, clock func() (time.Time, error)) ([]any, e
 		expected = seen.state.head()
 	}
 	if seen.def == one.def { // only the source differs
-		return append(args, one.flow.Name, expected, "", "", "", one.source), nil
+		return append(args, one.flow.Name, expected, "", "", "", one.source, "", "", ""), nil
 	}
-	slot, score, err := placeFlow(one.flow, seen, one.change.Result, clock)
-	return append(args, one.flow.Name, expected, one.def, msText(slot), msText(score), one.source), err
+	placed, err := placeFlow(one.flow, seen, one.change.Result, clock)
+	if err != nil {
+		return nil, err
+	}
+	rest := ""
+	if len(placed.notes) > 0 {
+		past := seen.state.past
+		past.count(placed.notes)
+		packed, err := json.Marshal(past)
+		if err != nil {
+			return nil, fmt.Errorf("encode state of %s: %w", one.flow.Name, err)
+		}
+		rest = string(packed)
+	}
+	return append(args, one.flow.Name, expected, one.def, msText(placed.slot), msText(placed.score), one.source,
+		overlapCodes[one.flow.Overlap], rest, packNotes(placed.notes)), nil
 }
 
 // look reads what is there of each flow, in one round trip, and compares.

@@ -10,7 +10,7 @@ type Status string
 
 // The statuses of a run. The last three are final.
 const (
-	StatusPending    Status = "pending"     // asked for by a run-now, not yet claimed
+	StatusPending    Status = "pending"     // waits: for a worker, for a heartbeat that makes its retry due, or for other runs
 	StatusInProgress Status = "in_progress" // a worker holds its lease
 	StatusSuccess    Status = "success"
 	StatusFailed     Status = "failed"
@@ -32,6 +32,7 @@ const (
 	ReasonLeaseLost  = "lease_lost"  // the lease expired: its worker died, froze or was cut off
 	ReasonHandedBack = "handed_back" // its worker shut down; the occurrence went back without spending an attempt
 	ReasonCancelled  = "cancelled"   // somebody asked for it
+	ReasonSuperseded = "superseded"  // a later occurrence of the flow took its place (overlap: replace)
 	ReasonCrashes    = "crashes"     // its runs took their worker down too often; the flow is paused
 )
 
@@ -50,6 +51,7 @@ type Run struct {
 	BeatID       string          `json:"beat_id,omitempty"`
 	CreatedAt    *time.Time      `json:"created_at,omitempty"` // when a run-now was accepted
 	DueAt        *time.Time      `json:"due_at,omitempty"`     // when a retry that waits for a heartbeat comes due
+	WaitsFor     string          `json:"waits_for,omitempty"`  // what a pending run that was claimed already had to give way to
 	StartedAt    *time.Time      `json:"started_at,omitempty"`
 	EndedAt      *time.Time      `json:"ended_at,omitempty"`
 	DurationMS   int64           `json:"duration_ms"`

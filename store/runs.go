@@ -157,16 +157,12 @@ func (s *Store) openRuns(ctx context.Context, p Partition, after string) ([]curs
 		}
 	}
 	pipe := s.redis.Pipeline()
-	held := pipe.HVals(ctx, s.key(p, "held"))
-	queued := pipe.ZRange(ctx, s.key(p, "queue"), 0, -1)
-	blocked := pipe.ZRange(ctx, s.key(p, "blocked"), 0, -1)
+	held := pipe.HKeys(ctx, s.key(p, "held"))
+	waiting := pipe.HKeys(ctx, s.key(p, "waiting"))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, translate(err)
 	}
-	ids := slices.Concat(queued.Val(), blocked.Val())
-	for _, packed := range held.Val() {
-		ids = append(ids, decodeHeld(packed).run)
-	}
+	ids := slices.Concat(held.Val(), waiting.Val())
 	var open []cursor
 	for _, id := range ids {
 		at := cursor{score: openScore, member: id}

@@ -11,8 +11,9 @@ type FlowView struct {
 	NextSlot *time.Time `json:"next_slot,omitempty"`
 	// Due says that a beat as of now would run it.
 	Due bool `json:"due"`
-	// RunningID is the id of the run that holds the flow's lease, empty if none does.
+	// RunningID is the id of the run that a worker holds, the newest where Running, their number, is above 1.
 	RunningID string `json:"running_id,omitempty"`
+	Running   int    `json:"running,omitempty"`
 	// What the last finished attempt was, and when it ended.
 	LastRunID   string     `json:"last_run_id,omitempty"`
 	LastStatus  Status     `json:"last_status,omitempty"`

@@ -46,7 +46,6 @@ func (w *Worker) waitFor(ctx context.Context, signal <-chan struct{}, wait time.
 }
 
 func (w *Worker) claimFrom(ctx, inner context.Context, p store.Partition, claimer *store.Claimer, limit int) {
-	asked := time.Now()
 	// Not ctx: a claim that is under way when the drain begins may have been carried out, and what it took has to be
 	// run or handed back, not left to expire.
 	claimed, err := claimer.Claim(inner, limit)
@@ -68,15 +67,20 @@ func (w *Worker) claimFrom(ctx, inner context.Context, p store.Partition, claime
 		w.tellEnd(ended)
 	}
 	for _, claim := range claimed.Claims {
-		w.start(inner, claim, asked)
+		w.start(inner, claim, claimed.Sent)
+	}
+	for _, replaced := range claimed.Replaced {
+		if err := w.events.Cancel(p.Group, replaced); err != nil { // its worker learns of it with its next renewal
+			w.log.Debug("hint to cancel not published", logkey.Group, p.Group, logkey.RunID, replaced, logkey.Error, err)
+		}
 	}
 	w.lanes.leave(p, claimed)
 	w.tellSettled(claimed.Settled)
 }
 
-// start runs a claim in a goroutine of its own. asked is when the claim was sent: the lease is counted from then.
-func (w *Worker) start(inner context.Context, claim store.Claim, asked time.Time) {
-	run := w.active.add(inner, claim, asked.Add(w.cfg.Lease), w.cfg.LogBytes)
+// start runs a claim in a goroutine of its own. sent is when the claim was sent: the lease is counted from then.
+func (w *Worker) start(inner context.Context, claim store.Claim, sent time.Time) {
+	run := w.active.add(inner, claim, sent.Add(w.cfg.Lease), w.cfg.LogBytes)
 	w.metrics.running.Inc()
 	if claim.RecoveredID != "" {
 		w.metrics.recovered.Inc()

@@ -52,7 +52,8 @@ func (w *Worker) end(run *activeRun, result executor.Result, took time.Duration)
 		w.log.Error("run cancelled: its lease could not be renewed in time", runKeys(run.claim)...)
 		w.drop(run)
 	case errors.Is(cause, executor.ErrCancelled):
-		done.Outcome.Status, done.Outcome.Reason, done.Outcome.Error = store.StatusCancelled, store.ReasonCancelled, result.Err.Error()
+		done.Outcome.Status, done.Outcome.Error = store.StatusCancelled, result.Err.Error()
+		done.Outcome.Reason = store.CancelReason(cause.Error())
 		w.completer.complete(run, done)
 	case errors.Is(cause, executor.ErrDraining), errors.Is(cause, executor.ErrAborted):
 		w.completer.release(run, done)

@@ -215,7 +215,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func (h *harness) steal(flow string) {
 	h.t.Helper()
 	key := h.keyPrefix + ":{default/0}:leases"
-	if err := h.redis.ZAdd(h.t.Context(), key, redis.Z{Score: 0, Member: flow}).Err(); err != nil {
+	if err := h.redis.ZAdd(h.t.Context(), key, redis.Z{Score: 0, Member: h.flow(flow).RunningID}).Err(); err != nil {
 		h.t.Fatal(err)
 	}
 	claimed, err := h.store.Claimer(h.store.Partitions("default")[0], "thief", time.Second).Claim(h.t.Context(), 1)

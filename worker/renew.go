@@ -44,17 +44,23 @@ func (w *Worker) renew(ctx context.Context, p store.Partition, runs []*activeRun
 		return
 	}
 	for i, run := range runs {
-		switch renewed[i] {
-		case store.RenewalLost:
+		if !renewed[i].Held {
 			run.cancel(executor.ErrLeaseLost)
-		case store.RenewalCancel:
-			run.cancel(executor.ErrCancelled)
-			run.extend(asked.Add(w.cfg.Lease)) // it may take a while to end
-		case store.RenewalHeld:
-			run.extend(asked.Add(w.cfg.Lease))
+			continue
+		}
+		run.extend(asked.Add(w.cfg.Lease)) // also of one that is cancelled, which may take a while to end
+		if renewed[i].Cancel != "" {
+			run.cancel(cancellation(renewed[i].Cancel))
 		}
 	}
 }
+
+// cancellation is the cause of a run's end that somebody asked for: its text says why.
+type cancellation string
+
+func (c cancellation) Error() string { return string(c) }
+
+func (c cancellation) Unwrap() error { return executor.ErrCancelled }
 
 // Cancel looks at once whether a run is to be cancelled, if this worker holds it. It is a hint: the next renewal would find
 // out as well.

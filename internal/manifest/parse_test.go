@@ -126,7 +126,7 @@ func TestParseSaysWhereAndWhatIsWrong(t *testing.T) {
 		"a value that the model refuses":        {"name: Orders\n" + kind, `f.yaml:1:7: name: found "Orders", allowed is 1 to 63 of`},
 		"a value refused in a list":             {"name: a\nexec:\n  command: [a, \"x\\0y\"]\n", `f.yaml:3:16: exec.command[1]: found "x\x00y", allowed is text without NUL`},
 		"a value refused in a mapping":          {"name: a\nexec:\n  command: [a]\n  env:\n    SYSTOLE_X: y\n", `f.yaml:5:16: exec.env.SYSTOLE_X: found "SYSTOLE_X", allowed is`},
-		"a policy of a later version":           {"name: a\n" + kind + "overlap: allow\n", `f.yaml:3:10: overlap: found "allow", allowed is forbid`},
+		"an unknown policy":                     {"name: a\n" + kind + "overlap: never\n", `f.yaml:3:10: overlap: found "never", allowed is forbid`},
 		"a field that is not there, by parent":  {"name: a\nhttp:\n  method: GET\n", `f.yaml:2:1: http.url: found "", allowed is`},
 		"a field that is not there, at the top": {"\n\n# c\nexec: {command: [a]}\n", `f.yaml:4:1: name: found "", allowed is`},
 		"no kind":                               {"name: a\n", `f.yaml:1:1: found "no kind", allowed is exactly one of function, exec, http`},

@@ -1,9 +1,9 @@
 -- delete_flow removes one definition. Its history stays until it is past retention.
 --
 -- Outcomes: 1 deleted, 0 there was no such flow, or none from that source. Then nothing was written.
--- A run under way finishes; its completion finds no state and writes no next slot. Run-nows that wait, also to be retried, are let into
--- the queue, where the claim ends them, since their flow is gone.
--- Cost: O(log flows + waiting run-nows of the flow, at most 100 a call).
+-- A run under way finishes; its completion finds no state and writes no next slot. Runs that wait are let into the queue,
+-- where the claim ends them, since their flow is gone.
+-- Cost: O(log flows + waiting runs of the flow, of those that have not begun at most 100).
 
 local name   = ARGV[1]
 local source = ARGV[2] -- where the flow has to be from, '' for anywhere
@@ -15,10 +15,12 @@ redis.call('HDEL', state, name)
 redis.call('ZREM', names, name)
 redis.call('ZREM', due, name)
 redis.call('HDEL', ledger, name)
-local waiting = redis.call('ZRANGEBYLEX', blocked, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, 100)
-for _, run in ipairs(waiting) do redis.call('ZADD', queue, 0, run) end
-call_batch('ZREM', blocked, waiting)
-for _, run in ipairs(redis.call('ZRANGEBYLEX', byflow, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, 1000)) do
-  if redis.call('ZREM', due, run) == 1 then redis.call('ZADD', queue, 0, run) end
+local function let_go(run)
+  local value = redis.call('HGET', waiting, run)
+  if not value then return end
+  unwait(read_held(value))
+  redis.call('ZADD', queue, 0, run)
 end
+for _, run in ipairs(of_flow(blocked, name, 100)) do let_go(run) end
+for _, run in ipairs(of_flow(open, name, MANY)) do let_go(run) end
 return 1

@@ -22,9 +22,6 @@ if redis.call('ZCARD', queue) + redis.call('ZCARD', blocked) >= most then return
 
 -- open_attempt gives the run of the occurrence that is not over, '' for a slot that waits, or nil.
 local function open_attempt()
-  local current = redis.call('HGET', state, name)
-  local slot = string.match(occurrence, '@(%d+)$')
-  if current and slot and slot == read_state(current).slot then return '' end
   local ids = redis.call('ZREVRANGEBYLEX', byflow, '(' .. name .. '\127', '[' .. name .. '~', 'LIMIT', 0, 1000)
   for i, record in ipairs(call_batch('HMGET', runs, ids)) do
     local status = record and string.match(record, '^{"status":"([^"]*)"')
@@ -32,6 +29,9 @@ local function open_attempt()
       return ids[i]
     end
   end
+  local current = redis.call('HGET', state, name)
+  local slot = string.match(occurrence, '@(%d+)$')
+  if current and slot and slot == read_state(current).slot then return '' end
 end
 
 if occurrence ~= run then
@@ -42,6 +42,7 @@ end
 local now = math.floor(clock() / 1000)
 redis.call('HSET', runs, run, '{"status":"pending","occurrence":"' .. occurrence .. '","attempt":' .. attempt .. ',"created":' .. int(now) .. '}')
 redis.call('ZADD', byflow, 0, run)
+redis.call('HSET', waiting, run, pack_held({ run = run, occurrence = occurrence, attempt = attempt, tries = '0', crashes = '0' }))
 redis.call('ZADD', queue, now, run)
 if given ~= '' then redis.call('HSET', params, occurrence, given) end
 if again ~= '' then

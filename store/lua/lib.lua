@@ -6,12 +6,12 @@
 local meta     = KEYS[1]  -- hash: clock, token (both in µs)
 local defs     = KEYS[2]  -- hash: name -> definition, JSON
 local names    = KEYS[3]  -- sorted set, all scores 0: names, for listing in order
-local state    = KEYS[4]  -- hash: name -> rev|slot|attempts|JSON
-local due      = KEYS[5]  -- sorted set: name by the time in ms at which its slot comes due; run id of a run-now that waits to be retried
-local queue    = KEYS[6]  -- sorted set: run-nows, by run id, scored by arrival
-local blocked  = KEYS[7]  -- sorted set, all scores 0: run-nows whose flow is held, by run id
-local leases   = KEYS[8]  -- sorted set: name by expiry in ms
-local held     = KEYS[9]  -- hash: name -> token|run|occurrence|slot|attempt|crashes|beat|as_of|worker|nonce
+local state    = KEYS[4]  -- hash: name -> rev|slot|overlap|JSON; overlap is '' (forbid), a (allow) or r (replace)
+local due      = KEYS[5]  -- sorted set: name by the time in ms at which its slot comes due; run id by that of its retry
+local queue    = KEYS[6]  -- sorted set: run ids that wait for a free worker alone, scored by arrival
+local blocked  = KEYS[7]  -- sorted set, all scores 0: what waits for something else: run, !run or #key|token|run, see below
+local leases   = KEYS[8]  -- sorted set: run id by expiry in ms
+local held     = KEYS[9]  -- hash: run id under lease -> its occurrence, packed as in HELD
 local runs     = KEYS[10] -- hash: run id -> record, JSON
 local byflow   = KEYS[11] -- sorted set, all scores 0: run ids; a flow's are neighbours, oldest first
 local ended    = KEYS[12] -- sorted set: run id by end in ms
@@ -25,6 +25,9 @@ local cancels  = KEYS[19] -- hash: run id -> why it is to be cancelled, while it
 local dead     = KEYS[20] -- hash: run id -> record of the last run of an occurrence that failed for good
 local deadlog  = KEYS[21] -- sorted set: those by the time in ms at which they ended
 local sources  = KEYS[22] -- hash: name -> where the flow was applied from, where that is known
+local waiting  = KEYS[23] -- hash: run id that is pending -> its occurrence, packed as in HELD
+local open     = KEYS[24] -- sorted set, all scores 0: run ids of occurrences that have begun and not ended; a flow's are neighbours
+local keyed    = KEYS[25] -- sorted set, all scores 0: key|run for each place of a concurrency key that is taken
 
 local function int(number) return string.format('%.0f', number) end
 
@@ -58,25 +61,37 @@ local function due_count(after, as_of) return redis.call('ZCOUNT', due, after, a
 local function flow_of(run) return string.match(run, '^[^~]+') end
 
 local function read_state(value)
-  local rev, slot, attempts, rest = string.match(value, '^(%d*)|(%d*)|(%d*)|(.*)$')
-  return { rev = rev, slot = slot, attempts = tonumber(attempts) or 0, rest = rest }
+  local s = {}
+  s.rev, s.slot, s.overlap, s.rest = string.match(value, '^(%d*)|(%d*)|(%a?)|(.*)$')
+  return s
 end
 
 -- paused reports whether the flow is paused: its slot waits outside the due set.
 local function paused(s) return string.find(s.rest, '"paused":', 1, true) ~= nil end
 
-local function pack_state(s) return s.rev .. '|' .. s.slot .. '|' .. int(s.attempts) .. '|' .. s.rest end
+local function pack_state(s) return s.rev .. '|' .. s.slot .. '|' .. s.overlap .. '|' .. s.rest end
 
-local HELD = '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$'
+-- Everything that is written of a flow's state raises its revision, so that whoever computed from an older one notices.
+local function next_rev(rev) return int((tonumber(rev) or 0) + 1) end
+
+-- HELD is an occurrence on its way: token|run|occurrence|slot|attempt|tries|crashes|beat|as_of|key|max|worker|nonce. attempt
+-- counts from 1; tries are the flow's own failures before, crashes the workers lost in a row; key and max are of the
+-- concurrency key of which it has, or waits for, a place. nonce is of the claim that took it, or PLACED after place.
+local FIELDS = { 'token', 'run', 'occurrence', 'slot', 'attempt', 'tries', 'crashes', 'beat', 'as_of', 'key', 'max', 'worker', 'nonce' }
+local HELD = '^' .. string.rep('([^|]*)|', #FIELDS - 1) .. '(.*)$'
+local PLACED = '*'
 
 local function read_held(value)
   local h = {}
-  h.token, h.run, h.occurrence, h.slot, h.attempt, h.crashes, h.beat, h.as_of, h.worker, h.nonce = string.match(value, HELD)
+  local parts = { string.match(value, HELD) }
+  for i, field in ipairs(FIELDS) do h[field] = parts[i] end
   return h
 end
 
 local function pack_held(h)
-  return table.concat({ h.token, h.run, h.occurrence, h.slot, h.attempt, h.crashes, h.beat, h.as_of, h.worker, h.nonce }, '|')
+  local parts = {}
+  for i, field in ipairs(FIELDS) do parts[i] = h[field] or '' end
+  return table.concat(parts, '|')
 end
 
 -- token_of reads only the token of a held value: what every write of a run is checked against.
@@ -154,11 +169,91 @@ local function note_slots(name, entries)
   redis.call('HSET', ledger, name, table.concat(all, ';', math.max(1, #all - LEDGER + 1)))
 end
 
--- unblock lets the flow's oldest waiting run-now compete again, now that the flow is no longer held.
+-- of_flow lists a flow's run ids in a set whose scores are all 0.
+local function of_flow(set, name, limit)
+  return redis.call('ZRANGEBYLEX', set, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, limit)
+end
+
+-- Bound of the occurrences of one flow that a script looks at.
+local MANY = 1000
+
+-- busy reports whether a run of the flow is under lease.
+local function busy(name)
+  for _, value in ipairs(call_batch('HMGET', held, of_flow(open, name, MANY))) do
+    if value then return true end
+  end
+  return false
+end
+
+-- free reports whether the slot that the flow waits for may be in the due set: no occurrence of it has begun, and none of
+-- the flow is under lease where they must not overlap.
+local function free(name, s)
+  local ids = of_flow(open, name, MANY)
+  local others = call_batch('HMGET', waiting, ids)
+  for i, value in ipairs(call_batch('HMGET', held, ids)) do
+    if value and s.overlap == '' then return false end
+    value = value or others[i]
+    if value and s.slot ~= '' and read_held(value).slot == s.slot then return false end
+  end
+  return true
+end
+
+-- What waits for something other than a worker or a beat is in blocked, under one of three names:
+--   run             for the flow's run under lease to end: overlap forbid, and replace
+--   !run            for the flow to be resumed: slots alone; a run-now of a paused flow runs
+--   #key|token|run  for a place of a concurrency key, the longest waiting first, since tokens grow
+
+local function key_waiter(h) return '#' .. h.key .. '|' .. h.token .. '|' .. h.run end
+
+-- unwait takes a pending run out of wherever it waits.
+local function unwait(h)
+  redis.call('ZREM', queue, h.run)
+  redis.call('ZREM', due, h.run)
+  redis.call('ZREM', blocked, h.run, '!' .. h.run, key_waiter(h))
+end
+
+-- wait has a run that is no longer under lease wait, its token void.
+local function wait(h)
+  h.worker, h.nonce = '', ''
+  redis.call('HSET', waiting, h.run, pack_held(h))
+  redis.call('HDEL', held, h.run)
+  redis.call('ZREM', leases, h.run)
+end
+
+local function places(key) return redis.call('ZLEXCOUNT', keyed, '[' .. key .. '|', '(' .. key .. '}') end
+
+local function first_waiter(key)
+  return redis.call('ZRANGEBYLEX', blocked, '[#' .. key .. '|', '(#' .. key .. '}', 'LIMIT', 0, 1)[1]
+end
+
+-- give_back frees the run's place of its concurrency key, and gives places that are free to those that wait the longest:
+-- they have them before they are claimed, so that nobody overtakes.
+local function give_back(h, now)
+  if h.key == '' then return end
+  redis.call('ZREM', keyed, h.key .. '|' .. h.run)
+  for _ = 1, 100 do
+    local member = first_waiter(h.key)
+    if not member then return end
+    local run = string.match(member, '[^|]*$')
+    local value = redis.call('HGET', waiting, run)
+    if value and places(h.key) >= tonumber(read_held(value).max) then return end
+    redis.call('ZREM', blocked, member)
+    if value then
+      redis.call('ZADD', keyed, 0, h.key .. '|' .. run)
+      redis.call('ZADD', queue, now, run)
+    end
+  end
+end
+
+-- unblock lets the flow's oldest waiting run compete again where the flow is no longer busy, or all where they may overlap.
 local function unblock(name, now)
-  local waiting = redis.call('ZRANGEBYLEX', blocked, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, 1)
-  if #waiting > 0 then
-    redis.call('ZREM', blocked, waiting[1])
-    redis.call('ZADD', queue, now, waiting[1])
+  local some = of_flow(blocked, name, 100)
+  if #some == 0 then return end
+  local value = redis.call('HGET', state, name)
+  local together = value and read_state(value).overlap == 'a'
+  if not together and busy(name) then return end
+  for i = 1, together and #some or 1 do
+    redis.call('ZREM', blocked, some[i])
+    redis.call('ZADD', queue, now, some[i])
   end
 end

@@ -1,10 +1,11 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"pgregory.net/rapid"
 
@@ -39,6 +40,7 @@ func (m *machine) claimBy(t *rapid.T, w *worker, limit int, fate fate) {
 	for _, h := range m.held {
 		if slices.Contains(again, h.token) {
 			h.expiry = m.now() + lease.Milliseconds() // claimed again
+			h.revision = m.flows[nameOf(h.run)].revision
 		}
 	}
 	var fresh []int64
@@ -49,7 +51,9 @@ func (m *machine) claimBy(t *rapid.T, w *worker, limit int, fate fate) {
 		t.Fatalf("claim of up to %d: %v, broken %v", limit, err, got.Broken)
 	}
 	if fate != lost {
-		m.placeAll(append(again, fresh...))
+		if replaced := m.placeAll(append(again, fresh...)); !slices.Equal(got.Replaced, replaced) {
+			t.Fatalf("claim replaced %v, want %v", got.Replaced, replaced)
+		}
 	}
 	settled := append(w.untold, m.newlySettled(t)...)
 	if fate == lost {
@@ -61,21 +65,11 @@ func (m *machine) claimBy(t *rapid.T, w *worker, limit int, fate fate) {
 	m.compareClaims(t, w, got, append(again, fresh...))
 }
 
-// placeAll has the model decide about what a claim took, and end what is not to be run.
-func (m *machine) placeAll(tokens []int64) {
-	for _, name := range sorted(m.held) {
-		if h := m.held[name]; slices.Contains(tokens, h.token) && m.flows[name] != nil {
-			m.place(name)
-			m.drainAgain(name, h.beat)
-		}
-	}
-}
-
-// stillHeld are the tokens of a claim that the worker never heard of, and that are yet the current ones of a flow.
+// stillHeld are the tokens of a claim that the worker never heard of, and that are yet current.
 func (m *machine) stillHeld(w *worker) []int64 {
 	var tokens []int64
-	for name, h := range m.held {
-		if slices.Contains(w.lost, h.token) && m.flows[name] != nil {
+	for run, h := range m.held {
+		if slices.Contains(w.lost, h.token) && m.flows[nameOf(run)] != nil {
 			tokens = append(tokens, h.token)
 		}
 	}
@@ -90,7 +84,7 @@ func (m *machine) compareClaims(t *rapid.T, w *worker, got store.Claimed, tokens
 				return false
 			}
 		}
-		return true // it was ended
+		return true // it was ended, or waits
 	})
 	if len(got.Claims) != len(tokens) {
 		t.Fatalf("claim gave %d claims, taken were %v", len(got.Claims), tokens)
@@ -98,18 +92,17 @@ func (m *machine) compareClaims(t *rapid.T, w *worker, got store.Claimed, tokens
 	for _, c := range got.Claims {
 		h := m.current(c)
 		if h == nil || !slices.Contains(tokens, h.token) {
-			t.Fatalf("claim gave %s with token %s; held is %v, taken were %v", c.RunID, c.Token, m.held[c.Flow.Name], tokens)
+			t.Fatalf("claim gave %s with token %s; held is %v, taken were %v", c.RunID, c.Token, m.held[c.RunID], tokens)
 		}
 		if c.RunID != h.run || c.OccurrenceID != h.occurrence || c.Attempt != h.attempt || c.RunNow() != (h.slot == 0) {
 			t.Fatalf("claim gave %s, occurrence %s, attempt %d; held is %s", c.RunID, c.OccurrenceID, c.Attempt, h)
 		}
-		if h.slot != 0 && (c.Slot.UnixMilli() != h.slot || c.AsOf.UnixMilli() != h.asOf) {
+		if h.slot != 0 && (c.Slot.UnixMilli() != h.slot || !c.AsOf.IsZero() && c.AsOf.UnixMilli() != h.asOf) {
 			t.Fatalf("claim gave slot %s as of %s; held is %s", c.Slot, c.AsOf, h)
 		}
 		if beat := m.beats[h.beat]; beat != nil && c.BeatID != "id-"+h.beat {
 			t.Fatalf("claim of %s gave beat %q, held is %s", c.RunID, c.BeatID, h)
 		}
-		h.revision = m.flows[c.Flow.Name].revision
 		w.claims[c.Token] = c
 	}
 }
@@ -119,27 +112,31 @@ func (m *machine) compareClaims(t *rapid.T, w *worker, got store.Claimed, tokens
 func (m *machine) observe(t *rapid.T, w *worker, limit, again int) (fresh []int64) {
 	s := take(t, m.client, m.tag)
 	passedOver := m.observeLost(t, s)
-	for _, name := range sorted(s.held) {
-		h, before := s.held[name], m.held[name]
+	byToken := slices.SortedFunc(maps.Keys(s.held), func(a, b string) int { return cmp.Compare(s.held[a].token, s.held[b].token) })
+	for _, run := range byToken {
+		h, before := s.held[run], m.held[run]
 		if before != nil && before.token == h.token {
 			continue
 		}
+		f := m.flows[nameOf(run)]
 		if h.token <= m.token || slices.Contains(fresh, h.token) {
-			t.Fatalf("token %d of %s does not rise over %d, %v", h.token, name, m.token, fresh)
+			t.Fatalf("token %d of %s does not rise over %d, %v", h.token, run, m.token, fresh)
 		}
-		if m.flows[name] == nil || h.worker != w.name || h.expiry != m.now()+lease.Milliseconds() {
-			t.Fatalf("taken for %s at %d, flow %v: %s", w.name, m.now(), m.flows[name], h)
+		if f == nil || h.worker != w.name || h.expiry != m.now()+lease.Milliseconds() {
+			t.Fatalf("taken for %s at %d, flow %v: %s", w.name, m.now(), f, h)
 		}
-		switch {
-		case before != nil:
-			m.takeExpired(t, name, before, h)
-		case h.slot == 0:
-			m.takeWaiting(t, name, h)
-		default:
-			m.takeDue(t, name, h)
+		h.revision, h.taken = f.revision, m.revisions
+		if lost := m.lostBy(s, h); lost != nil {
+			m.takeExpired(t, lost, h)
+		} else if m.waiting[run] != nil {
+			m.takeWaiting(t, h)
+		} else {
+			m.takeDue(t, h)
 		}
-		h.revision = m.flows[name].revision
-		m.held[name], m.runs[h.run] = h, store.StatusInProgress
+		if m.runs[run] != store.StatusPending || !h.unbegun {
+			m.runs[run] = store.StatusInProgress
+		}
+		m.held[run] = h
 		fresh = append(fresh, h.token)
 	}
 	if again > 0 && len(fresh) > 0 || len(fresh) > limit {
@@ -153,74 +150,132 @@ func (m *machine) observe(t *rapid.T, w *worker, limit, again int) (fresh []int6
 	return fresh
 }
 
-// observeLost ends what belonged to flows that were deleted. It reports whether there was any, or a run-now that had to
-// wait for its flow: those use up a claim's limit without a claim.
+// observeLost ends what belonged to flows that were deleted, and takes over where the claim left what had to wait. It reports
+// whether there was any: those use up a claim's limit without a claim.
 func (m *machine) observeLost(t *rapid.T, s snapshot) (passedOver bool) {
-	for _, name := range sorted(m.held) {
-		if s.held[name] != nil {
+	for _, run := range sorted(m.held) {
+		h := m.held[run]
+		if s.held[run] != nil || m.flows[nameOf(run)] != nil {
 			continue
 		}
-		h := m.held[name]
-		if m.flows[name] != nil || h.expiry > m.now() {
-			t.Fatalf("lost at %d, flow %v: %s", m.now(), m.flows[name], h)
+		if h.expiry > m.now() {
+			t.Fatalf("lost at %d: %s", m.now(), h)
 		}
-		delete(m.held, name)
-		m.runs[h.run] = store.StatusFailed
-		delete(m.flagged, h.run)
-		if b := m.beats[h.beat]; b != nil {
-			b.failed++
-		}
+		delete(m.held, run)
+		m.runs[run] = store.StatusFailed
+		m.drop(h)
 		passedOver = true
 	}
 	for _, run := range sorted(m.waiting) {
-		_, queued := s.queue[run]
-		_, due := s.due[run]
-		blocked := slices.Contains(s.blocked, run)
-		if m.flows[run[:1]] == nil && !queued && !due && !blocked {
+		w, now := m.waiting[run], s.waiting[run]
+		switch {
+		case now == nil && s.held[run] == nil:
+			if m.flows[nameOf(run)] != nil {
+				t.Fatalf("%s is gone", w)
+			}
 			delete(m.waiting, run)
-			delete(m.flagged, run)
 			m.runs[run] = store.StatusCancelled
+			m.drop(w)
+			passedOver = true
+		case now != nil && (now.at == atFlow || now.at == atPaused) && now.at != w.at:
+			m.leaveWaiting(t, w, now)
 			passedOver = true
 		}
-		if w := m.waiting[run]; w.due != 0 && blocked {
-			m.mustDrain(t, run, w.due)
-			w.due = 0 // its flow was held when it came due
-			m.waiting[run] = w
-		}
 	}
-	return passedOver || len(s.blocked) > 0
+	return passedOver
 }
 
-func (m *machine) takeExpired(t *rapid.T, name string, before, h *holding) {
+// drop forgets an occurrence whose flow is gone.
+func (m *machine) drop(o *occurrence) {
+	delete(m.flagged, o.run)
+	if b := m.beats[o.beat]; b != nil {
+		b.failed++
+	}
+	m.giveBack(o)
+}
+
+// leaveWaiting takes over where a run waits that came up and could not run.
+func (m *machine) leaveWaiting(t *rapid.T, w, now *occurrence) {
+	f := m.flows[nameOf(w.run)]
+	switch {
+	case now.at == atPaused && (f.paused == 0 || w.slot == 0), now.at == atFlow && f.def.Overlap != store.OverlapForbid, w.at != atQueue && w.at != atDue:
+		t.Fatalf("%s is left waiting at %q; its flow is %+v", w, now.at, f)
+	case w.at == atDue:
+		m.mustDrain(t, w.run, w.due)
+		w.asOf = now.asOf
+	}
+	w.at, w.due = now.at, 0
+	m.giveBack(w)
+	w.key, w.max = "", 0
+}
+
+// lostBy finds the run that lost the occurrence to the new one: a run under lease with its occurrence that is gone, or
+// itself where it was only taken over.
+func (m *machine) lostBy(s snapshot, h *occurrence) *occurrence {
+	for run, before := range m.held {
+		if run == h.run || s.held[run] == nil && before.occurrence == h.occurrence {
+			return before
+		}
+	}
+	return nil
+}
+
+func (m *machine) takeExpired(t *rapid.T, before, h *occurrence) {
 	if before.expiry > m.now() {
 		t.Fatalf("taken over at %d from a live lease: %s, by %s", m.now(), before, h)
 	}
-	over := m.flagged[before.run] || before.crashes+1 >= store.CrashBudget
-	attempt := before.attempt + 1
-	if over {
-		attempt = before.attempt // the same run is taken over, to be ended
+	_, flagged := m.flagged[before.run]
+	over := flagged || before.crashes+1 >= store.CrashBudget
+	want := before.packed
+	want.token, want.worker, want.crashes = h.token, h.worker, before.crashes+1
+	if !over { // else the same run is taken over, to be ended
+		want.run, want.attempt = fmt.Sprintf("%s~%d", nameOf(before.run), h.token), before.attempt+1
+		m.runs[before.run] = store.StatusFailed
+		if key, has := m.places[before.run]; has {
+			delete(m.places, before.run)
+			m.places[h.run] = key
+		}
 	}
-	if h.occurrence != before.occurrence || h.attempt != attempt || h.slot != before.slot || h.beat != before.beat || h.crashes != before.crashes+1 {
-		t.Fatalf("another occurrence was taken over than was lost: %s, by %s", before, h)
+	if h.packed != want {
+		t.Fatalf("taken over is %s, want %+v", h, want)
 	}
-	if same := h.run == before.run; same != over {
-		t.Fatalf("taken over as the same run: %v, want %v: %s, by %s", same, over, before, h)
-	}
-	m.runs[before.run] = store.StatusFailed
+	h.unbegun, h.taken = over && before.unbegun, before.taken
+	delete(m.held, before.run)
 }
 
-func (m *machine) takeWaiting(t *rapid.T, name string, h *holding) {
-	waited, ok := m.waiting[h.run]
-	if !ok || !strings.HasPrefix(h.run, name+"~") || h.occurrence != waited.occurrence || h.attempt != waited.attempt {
-		t.Fatalf("nobody asked for run-now %s; waiting are %v", h, m.waiting)
+func (m *machine) takeWaiting(t *rapid.T, h *occurrence) {
+	w, f := m.waiting[h.run], m.flows[nameOf(h.run)]
+	if w.at != atQueue && w.at != atDue && !m.letIn(w) {
+		t.Fatalf("taken is %s, which waits at %q", h, w.at)
 	}
 	delete(m.waiting, h.run)
-	if h.beat == "" {
+	_, h.unbegun = m.flagged[h.run]
+	want := w.packed
+	want.token, want.worker = h.token, h.worker
+	if h.unbegun {
+		if h.packed != want {
+			t.Fatalf("taken to be ended is %s, want %+v", h, want)
+		}
 		return
 	}
-	m.mustDrain(t, h.run, waited.due)
-	m.beats[h.beat].triggered++
+	if f.def.Overlap == store.OverlapForbid && m.busy(nameOf(h.run)) || f.paused != 0 && h.slot != 0 {
+		t.Fatalf("taken is %s; held are %v, its flow is %+v", h, m.held, f)
+	}
+	if w.at == atDue {
+		m.mustDrain(t, h.run, w.due)
+		want.asOf = h.asOf
+		if want.beat == "" && h.beat != "" {
+			want.beat = h.beat
+			m.beats[h.beat].triggered++
+		}
+	}
+	if h.packed != want {
+		t.Fatalf("taken is %s, want %+v", h, want)
+	}
 }
+
+// letIn reports whether the very call that took the run may have let it into the queue: it dropped what was ahead of it.
+func (m *machine) letIn(w *occurrence) bool { return w.at == atFlow && m.flows[nameOf(w.run)] == nil }
 
 // mustDrain holds that a beat drains as of which something is due.
 func (m *machine) mustDrain(t *rapid.T, member string, due int64) {
@@ -232,16 +287,21 @@ func (m *machine) mustDrain(t *rapid.T, member string, due int64) {
 	t.Fatalf("%s was taken early, due at %d", member, due)
 }
 
-func (m *machine) takeDue(t *rapid.T, name string, h *holding) {
+func (m *machine) takeDue(t *rapid.T, h *occurrence) {
+	name := nameOf(h.run)
 	f, b := m.flows[name], m.beats[h.beat]
 	if b == nil || !b.draining || h.asOf != b.asOf {
 		t.Fatalf("taken under a beat that does not drain: %s, %+v", h, b)
 	}
-	if !store.DueToRun(at(f.score), at(b.asOf)) { // R3.2
-		t.Fatalf("taken early, due at %d: %s", f.score, h)
+	if f.paused != 0 || !m.free(name) || !store.DueToRun(at(f.score), at(b.asOf)) { // R3.2
+		t.Fatalf("taken early, or beside others; due at %d: %s; its flow is %+v, held are %v", f.score, h, f, m.held)
 	}
-	if want := fmt.Sprintf("%s/%s@%d", group, name, f.slot); h.occurrence != want || h.slot != f.slot || h.attempt != f.spent+1 {
-		t.Fatalf("taken %s, want %s with %d attempts spent", h, want, f.spent)
+	want := packed{
+		token: h.token, run: fmt.Sprintf("%s~%d", name, h.token), occurrence: fmt.Sprintf("%s/%s@%d", group, name, f.slot),
+		slot: f.slot, attempt: 1, beat: h.beat, asOf: b.asOf, worker: h.worker,
+	}
+	if h.packed != want {
+		t.Fatalf("taken is %s, want %+v", h, want)
 	}
 	for key, other := range m.beats {
 		if other.draining && other.asOf < b.asOf && store.DueToRun(at(f.score), at(other.asOf)) {
@@ -272,14 +332,14 @@ func (m *machine) nothingLeft(t *rapid.T, passedOver bool) {
 			t.Fatalf("a claim had room for more, and beat %s still drains", key)
 		}
 	}
-	for name, h := range m.held {
+	for _, h := range m.held {
 		if h.expiry <= m.now() && !passedOver {
-			t.Fatalf("a claim had room for more, and left %s of %s, expired at %d", h, name, m.now())
+			t.Fatalf("a claim had room for more, and left %s, expired at %d", h, m.now())
 		}
 	}
 	for run, w := range m.waiting {
-		if m.held[run[:1]] == nil && w.due == 0 && !passedOver {
-			t.Fatalf("a claim had room for more, and left run-now %s", run)
+		if w.at == atQueue && !passedOver {
+			t.Fatalf("a claim had room for more, and left %s", run)
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (m *machine) changeHeld(t *rapid.T) {
 	if len(m.held) == 0 {
 		t.Skip("nothing is held")
 	}
-	m.putNamed(t, rapid.SampledFrom(sorted(m.held)).Draw(t, "held"))
+	m.putNamed(t, nameOf(rapid.SampledFrom(sorted(m.held)).Draw(t, "held")))
 }
 
 func (m *machine) putNamed(t *rapid.T, name string) {
@@ -156,6 +156,14 @@ func drawFlow(t *rapid.T, name string) store.DataFlow {
 		Function:    &store.FunctionSpec{Name: "f"},
 		Catchup:     rapid.SampledFrom([]store.Catchup{store.CatchupLatest, store.CatchupAll, store.CatchupNone}).Draw(t, "catchup"),
 		PauseAfter:  rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "pause after"),
+		Overlap: rapid.SampledFrom([]store.Overlap{
+			store.OverlapForbid, store.OverlapForbid, store.OverlapAllow, store.OverlapReplace,
+		}).Draw(t, "overlap"),
+	}
+	if rapid.IntRange(0, 2).Draw(t, "concurrency") == 0 {
+		def.Concurrency = &store.Concurrency{
+			Key: rapid.SampledFrom([]string{"k", "l"}).Draw(t, "key"), Max: rapid.IntRange(1, 2).Draw(t, "max"),
+		}
 	}
 	if def.Catchup == store.CatchupAll {
 		def.CatchupLimit = rapid.IntRange(1, 3).Draw(t, "limit")
@@ -175,13 +183,7 @@ func (m *machine) deleteFlow(t *rapid.T) {
 	if known := m.flows[name] != nil; (err == nil) != known {
 		t.Fatalf("delete %s: %v; is known: %v", name, err, known)
 	}
-	delete(m.flows, name)
-	for run, w := range m.waiting {
-		if w.due != 0 && run[:1] == name {
-			w.due = 0 // the claim ends it
-			m.waiting[run] = w
-		}
-	}
+	m.remove(name)
 }
 
 func (m *machine) beat(t *rapid.T) {
@@ -244,7 +246,7 @@ func (m *machine) enqueue(t *rapid.T) {
 	ask.ID = fmt.Sprintf("%s~%016d-%d", name, m.nowMicros, m.serial)
 	if known := sorted(m.runs); len(known) > 0 && rapid.IntRange(0, 2).Draw(t, "repeated") == 0 {
 		ask.ID = rapid.SampledFrom(known).Draw(t, "known")
-		ask.Flow = ask.ID[:1]
+		ask.Flow = nameOf(ask.ID)
 	}
 	before := take(t, m.client, m.tag)
 	id, err := m.store.Enqueue(m.ctx, ask)
@@ -257,7 +259,7 @@ func (m *machine) enqueue(t *rapid.T) {
 	case err != nil:
 		t.Fatalf("run-now %s of %s: %v", ask.ID, ask.Flow, err)
 	case !exists:
-		m.waiting[id] = waiting{id, 1, 0}
+		m.waiting[id] = &occurrence{packed: packed{run: id, occurrence: id, attempt: 1}, at: atQueue}
 		m.runs[id] = store.StatusPending
 	}
 }
@@ -298,18 +300,23 @@ func (m *machine) cancel(t *rapid.T) {
 		}
 	case err != nil:
 		t.Fatalf("cancel %s, which is %s: %v", id, status, err)
-	case status == store.StatusPending:
+	case m.waiting[id] != nil && m.waiting[id].slot == 0 && m.waiting[id].beat == "":
 		if run.Status != store.StatusCancelled {
 			t.Fatalf("cancel %s, which was pending: it is %s", id, run.Status)
 		}
+		w := m.waiting[id]
 		delete(m.waiting, id)
 		delete(m.flagged, id)
 		m.runs[id] = store.StatusCancelled
+		m.letGo(w)
 	default:
-		if run.Status != store.StatusInProgress || !run.CancelRequested {
-			t.Fatalf("cancel %s, which is held: it is %s, asked for: %v", id, run.Status, run.CancelRequested)
+		if run.Status != status || !run.CancelRequested {
+			t.Fatalf("cancel %s, which is %s: it is %s, asked for: %v", id, status, run.Status, run.CancelRequested)
 		}
-		m.flagged[id] = true
+		m.flagged[id] = "cancelled: by hand"
+		if w := m.waiting[id]; w != nil {
+			w.at, w.due = atQueue, 0
+		}
 	}
 }
 
@@ -325,14 +332,12 @@ func (m *machine) renew(t *rapid.T) {
 	}
 	for i, c := range claims {
 		h := m.current(c)
-		want := store.RenewalLost
-		if h != nil && m.flagged[h.run] {
-			want = store.RenewalCancel
-		} else if h != nil {
-			want = store.RenewalHeld
+		want := store.Renewal{Held: h != nil}
+		if h != nil {
+			want.Cancel = m.flagged[h.run]
 		}
 		if held[i] != want {
-			t.Fatalf("renew %s with token %s: %v, want %v; held is %v", c.RunID, c.Token, held[i], want, m.held[c.Flow.Name])
+			t.Fatalf("renew %s with token %s: %v, want %v; held is %v", c.RunID, c.Token, held[i], want, m.held[c.RunID])
 		}
 		if h != nil {
 			h.expiry = m.now() + lease.Milliseconds()
@@ -341,8 +346,8 @@ func (m *machine) renew(t *rapid.T) {
 }
 
 // current is what the claim holds, nil if its token is not the current one.
-func (m *machine) current(c store.Claim) *holding {
-	if h := m.held[c.Flow.Name]; h != nil && fmt.Sprint(h.token) == c.Token {
+func (m *machine) current(c store.Claim) *occurrence {
+	if h := m.held[c.RunID]; h != nil && fmt.Sprint(h.token) == c.Token {
 		return h
 	}
 	return nil
@@ -385,7 +390,7 @@ func (m *machine) staleWrites(t *rapid.T) {
 	}
 	c := stale[rapid.IntRange(0, len(stale)-1).Draw(t, "claim")]
 	batch := []store.Completion{{Claim: c, Outcome: store.Outcome{Status: store.StatusSuccess, Message: "woken"}}}
-	if held, err := m.store.Renew(m.ctx, m.p, lease, []store.Claim{c}); err != nil || held[0] != store.RenewalLost {
+	if held, err := m.store.Renew(m.ctx, m.p, lease, []store.Claim{c}); err != nil || held[0].Held {
 		t.Fatalf("renew %s with stale token %s: %v, %v", c.RunID, c.Token, held, err)
 	}
 	if err := m.store.Progress(m.ctx, m.p, []store.Output{{Claim: c, Log: []byte("stale")}}); err != nil {

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -17,46 +16,50 @@ type model struct {
 	token     int64 // the highest that was given
 	revisions int
 	flows     map[string]*flow
-	held      map[string]*holding
-	waiting   map[string]waiting // run-nows by run id
+	held      map[string]*occurrence // by the run under lease
+	waiting   map[string]*occurrence // by the run that is pending
+	places    map[string]string      // run -> the concurrency key of which it has a place
 	beats     map[string]*beat
 	runs      map[string]store.Status
-	flagged   map[string]bool  // runs that are to be cancelled
-	dead      map[string]int64 // runs of occurrences that failed for good, by when they were written
+	flagged   map[string]string // runs that are to be cancelled, and why
+	dead      map[string]int64  // runs of occurrences that failed for good, by when they were written
 }
 
-// flow is a definition and where it stands. Its slot is in the due set, at score, exactly while nothing holds the flow and
-// it is not paused.
+// flow is a definition and where it stands. Its slot is in the due set, at score, exactly while it is free and not paused.
 type flow struct {
-	standing // spent: attempts lost at the slot
+	standing
 
 	def      store.DataFlow
 	revision int
 	score    int64
 	last     int64
+	forbids  int // the revision since which runs must not overlap
 }
 
-// holding is an occurrence under a lease.
-type holding struct {
-	token           int64
-	run, occurrence string
-	slot            int64 // 0 for a run-now
-	attempt         int
-	crashes         int // in a row
-	beat            string
-	asOf            int64
-	worker          string
-	expiry          int64
-	revision        int // of the flow, as the worker knows it
+// occurrence is a piece of work that somebody holds under a lease, or that waits.
+type occurrence struct {
+	packed
+
+	expiry   int64 // of the lease
+	revision int   // of the flow, as the worker knows it
+	taken    int   // the newest revision of all when it was claimed
+	unbegun  bool  // it waited, and was claimed to be ended
+	at       place // where it waits
+	due      int64 // when it comes due, if it waits for a beat
 }
 
-type waiting struct {
-	occurrence string
-	attempt    int
-	due        int64 // when it comes due by a heartbeat; 0 for one that waits for none
-}
+// place is where a pending run waits.
+type place string
 
-// beat is a heartbeat; triggered is what was claimed under it and not handed back.
+const (
+	atQueue  place = "queue"  // for a worker
+	atDue    place = "due"    // for a beat
+	atFlow   place = "flow"   // for runs of its flow to end
+	atPaused place = "paused" // for its flow to be resumed
+	atKey    place = "key"    // for a place of its concurrency key
+)
+
+// beat is a heartbeat; triggered is what was claimed under it.
 type beat struct {
 	asOf                              int64
 	due, triggered, succeeded, failed int
@@ -66,18 +69,25 @@ type beat struct {
 
 func newModel() model {
 	return model{
-		flows: map[string]*flow{}, held: map[string]*holding{}, waiting: map[string]waiting{},
-		beats: map[string]*beat{}, runs: map[string]store.Status{}, flagged: map[string]bool{}, dead: map[string]int64{},
+		flows: map[string]*flow{}, held: map[string]*occurrence{}, waiting: map[string]*occurrence{}, places: map[string]string{},
+		beats: map[string]*beat{}, runs: map[string]store.Status{}, flagged: map[string]string{}, dead: map[string]int64{},
 	}
 }
 
-// newRevision tells definitions apart, also where a flow was deleted and made anew.
-func (m *model) newRevision() int {
+// revise tells states of a flow apart, also where it was deleted and made anew.
+func (m *model) revise(f *flow) {
 	m.revisions++
-	return m.revisions
+	f.revision = m.revisions
 }
 
 func (m *model) now() int64 { return m.nowMicros / 1000 }
+
+func nameOf(run string) string { return run[:1] }
+
+// of lists the runs of a flow in order.
+func of[V any](name string, all map[string]V) []string {
+	return slices.DeleteFunc(sorted(all), func(run string) bool { return nameOf(run) != name })
+}
 
 // slack and next are written anew here, a period at a time, to be compared with what the store computes at once.
 func slack(every int64) int64 { return min(every/10, 1000) }
@@ -93,119 +103,45 @@ func next(slot, asOf, every int64) int64 {
 
 func everyOf(def store.DataFlow) int64 { return int64(def.Every) / 1e6 }
 
-// wait makes a flow wait for a slot, with its slack, or for nothing.
-func (f *flow) wait(slot int64, def store.DataFlow) {
-	f.slot, f.score = slot, 0
-	if slot != 0 {
-		f.score = f.dueAt(def)
-	}
-}
+// dueAt is when the flow's slot comes due.
+func (f *flow) dueAt() int64 { return f.slot - slack(everyOf(f.def)) }
 
-// dueAt is when the slot comes due, or the next attempt at it.
-func (f *flow) dueAt(def store.DataFlow) int64 {
-	if f.spent > 0 && f.retryAt != 0 {
-		return f.retryAt
-	}
-	return f.slot - slack(everyOf(def))
-}
+// busy reports whether a run of the flow is under lease.
+func (m *model) busy(name string) bool { return len(of(name, m.held)) > 0 }
 
-// decision is what becomes of the slots due as of a heartbeat: one runs, or none; those before it are missed.
-type decision struct {
-	run        bool
-	slot, next int64
-	missed     int64
-}
-
-// decide goes through the slots one by one.
-func decide(def store.DataFlow, first, asOf int64) decision {
-	every := everyOf(def)
-	slots := []int64{first}
-	past := asOf - slack(every)
-	if def.Catchup == store.CatchupAll {
-		past = asOf + slack(every)
+// free reports whether the flow's slot may be due: nobody works on it, nor on anything of the flow where that must not overlap.
+func (m *model) free(name string) bool {
+	f := m.flows[name]
+	if f.def.Overlap == store.OverlapForbid && m.busy(name) {
+		return false
 	}
-	for slot := first + every; every > 0 && slot <= past; slot += every {
-		slots = append(slots, slot)
-	}
-	last, all := slots[len(slots)-1], len(slots)
-	deadline := int64(def.StartDeadline) / 1e6
-	if def.Catchup == store.CatchupNone && deadline == 0 {
-		deadline = 60_000
-	}
-	for len(slots) > 0 && deadline > 0 && asOf-slots[0] > deadline {
-		slots = slots[1:]
-	}
-	after := func(slot int64) int64 {
-		if every == 0 {
-			return 0
+	for _, all := range []map[string]*occurrence{m.held, m.waiting} {
+		for _, run := range of(name, all) {
+			if f.slot != 0 && all[run].slot == f.slot {
+				return false
+			}
 		}
-		return slot + every
 	}
-	if len(slots) == 0 && every > 0 && last+every-slack(every) <= asOf {
-		return decision{run: true, slot: last + every, next: last + 2*every, missed: int64(all)} // it has only just come due
-	}
-	if len(slots) == 0 {
-		return decision{next: after(last), missed: int64(all)}
-	}
-	keep := 1
-	if def.Catchup == store.CatchupAll {
-		keep = def.CatchupLimit
-	}
-	slot := slots[max(0, len(slots)-keep)]
-	return decision{
-		run: true, slot: slot, next: after(slot),
-		missed: int64(all - min(len(slots), keep)),
+	return true
+}
+
+// comesDue has the flow's slot come due, if it may.
+func (m *model) comesDue(f *flow, score int64) {
+	if f.slot != 0 && f.paused == 0 && m.free(f.def.Name) {
+		f.score = score
 	}
 }
 
-// put is what PutFlow has to do.
-func (m *model) put(def store.DataFlow) store.Change {
-	known, every := m.flows[def.Name], everyOf(def)
-	if known == nil {
-		f := &flow{def: def, revision: m.newRevision()}
-		if every != 0 {
-			f.slot, f.score = m.now(), m.now() // the first slot has no slack
-		}
-		m.flows[def.Name] = f
-		return store.FlowCreated
-	}
-	if reflect.DeepEqual(known.def, def) {
-		return store.FlowUnchanged
-	}
-	same := known.def.Every == def.Every
-	known.def = def
-	known.revision = m.newRevision()
-	if holder := m.held[def.Name]; holder != nil && holder.slot != 0 {
-		return store.FlowChanged // it keeps the slot that is being worked on
-	}
-	before := known.slot
-	switch {
-	case same:
-		known.wait(known.slot, def)
-	case every == 0:
-		known.wait(0, def)
-	case known.last != 0:
-		known.slot = next(known.last, m.now(), every)
-		known.score = known.slot - slack(every)
-	default:
-		known.slot, known.score = m.now(), m.now()
-	}
-	if known.slot != before {
-		known.spent = 0
-	}
-	return store.FlowChanged
-}
-
-// due is what waits for a heartbeat, and when it comes due: flows by name, run-nows that are to be retried by run id.
+// due is what waits for a heartbeat, and when it comes due: flows by name, retries by run id.
 func (m *model) due() map[string]int64 {
 	due := map[string]int64{}
 	for name, f := range m.flows {
-		if m.held[name] == nil && f.slot != 0 && f.paused == 0 {
+		if f.slot != 0 && f.paused == 0 && m.free(name) {
 			due[name] = f.score
 		}
 	}
 	for run, w := range m.waiting {
-		if w.due != 0 {
+		if w.at == atDue {
 			due[run] = w.due
 		}
 	}
@@ -220,6 +156,80 @@ func (m *model) dueAsOf(after, asOf int64) []string {
 	})
 	slices.SortStableFunc(members, func(a, b string) int { return cmp.Compare(due[a], due[b]) })
 	return members
+}
+
+// put is what PutFlow has to do.
+func (m *model) put(def store.DataFlow) store.Change {
+	known, every := m.flows[def.Name], everyOf(def)
+	if known == nil {
+		f := &flow{def: def}
+		m.revise(f)
+		f.forbids = f.revision
+		if every != 0 {
+			f.slot = m.now()
+		}
+		m.flows[def.Name] = f
+		m.comesDue(f, f.slot) // the first slot has no slack
+		m.unblock(def.Name)
+		return store.FlowCreated
+	}
+	if reflect.DeepEqual(known.def, def) {
+		return store.FlowUnchanged
+	}
+	same := known.def.Every == def.Every
+	if !same && !m.workedOn(known) {
+		m.reschedule(known, every)
+	}
+	m.revise(known)
+	if known.def.Overlap != def.Overlap {
+		known.forbids = known.revision
+	}
+	known.def = def
+	switch {
+	case same, known.last != 0:
+		m.comesDue(known, known.dueAt())
+	default:
+		m.comesDue(known, known.slot)
+	}
+	m.unblock(def.Name)
+	return store.FlowChanged
+}
+
+// workedOn reports whether a run under lease works on the slot that the flow waits for.
+func (m *model) workedOn(f *flow) bool {
+	for _, run := range of(f.def.Name, m.held) {
+		if f.slot != 0 && m.held[run].slot == f.slot {
+			return true
+		}
+	}
+	return false
+}
+
+// reschedule gives the flow the slot of another schedule. What had come due of the old one is missed, unless it is that.
+func (m *model) reschedule(f *flow, every int64) {
+	was, old := f.slot, everyOf(f.def)
+	switch {
+	case every == 0:
+		f.slot = 0
+	case f.last != 0:
+		f.slot = next(f.last, m.now(), every)
+	default:
+		f.slot = m.now()
+	}
+	for slot := was; was != 0 && f.slot != was && slot <= m.now(); slot += old {
+		f.missed++
+		if old == 0 {
+			break // it was left over from an earlier schedule
+		}
+	}
+}
+
+// remove is what DeleteFlow has to do: what waits is let into the queue, where the claim ends it.
+func (m *model) remove(name string) {
+	delete(m.flows, name)
+	for _, run := range of(name, m.waiting) {
+		m.waiting[run].at, m.waiting[run].due = atQueue, 0
+	}
 }
 
 // accept is what a heartbeat that nobody has brought before has to do.
@@ -237,217 +247,38 @@ func (m *model) accept(key, worker string) *beat {
 	return b
 }
 
-// open counts the runs that are claimed under a beat and have not ended.
+// open counts what was claimed under a beat and has not ended.
 func (m *model) open(key string) int {
 	count := 0
-	for _, h := range m.held {
-		if h.beat == key {
-			count++
+	for _, all := range []map[string]*occurrence{m.held, m.waiting} {
+		for _, o := range all {
+			if o.beat == key {
+				count++
+			}
 		}
 	}
 	return count
 }
 
-// ending is how a run ended: by def as its worker knows it, begun and ended by that worker's count.
-type ending struct {
-	def    store.DataFlow
-	status store.Status
-	begun  int64
-	at     int64
-	token  string
-	crash  bool
-}
-
-// end is what an accepted completion has to do.
-func (m *model) end(name string, e ending) {
-	h, f := m.held[name], m.flows[name]
-	delete(m.held, name)
-	delete(m.flagged, h.run)
-	m.runs[h.run] = e.status
-	if b := m.beats[h.beat]; b != nil && e.status == store.StatusSuccess {
-		b.succeeded++
-	} else if b != nil {
-		b.failed++
-	}
-	tried := h.attempt - 1 - h.crashes
-	if h.slot != 0 {
-		tried = 0
-		if f != nil && f.spent > 0 {
-			tried = f.tries
-		}
-	}
-	var retryAt int64
-	if e.status == store.StatusFailed {
-		retryAt = m.failed(h.run, f, e, tried)
-	}
-	if retryAt != 0 && h.slot == 0 && f != nil {
-		next := fmt.Sprintf("%s~%s-%d", name, e.token, h.attempt+1)
-		m.waiting[next] = waiting{h.occurrence, h.attempt + 1, retryAt}
-		m.runs[next] = store.StatusPending
-	}
-	if f == nil {
-		return
-	}
-	if e.status == store.StatusSuccess {
-		f.failures = 0
-	}
-	if h.slot != 0 {
-		m.moveOn(f, h, e, tried, retryAt)
-	}
-	f.score = m.placed(f, h, e.def)
-}
-
-// failed decides whether there is another attempt, and gives when, or 0.
-func (m *model) failed(run string, f *flow, e ending, tried int) int64 {
-	if r := e.def.Retry; r != nil && !e.crash && tried+1 < r.Attempts {
-		wait := int64(r.Initial) / 1e6
-		for range tried {
-			wait *= int64(r.Factor)
-		}
-		return e.at + min(wait, int64(r.Max)/1e6)
-	}
-	m.dead[run] = m.now()
-	if f != nil {
-		f.failures++
-		if f.paused == 0 && (e.crash || e.def.PauseAfter > 0 && f.failures >= e.def.PauseAfter) {
-			f.paused = e.at
-		}
-	}
-	return 0
-}
-
-// moveOn has the flow wait for the slot after the one that was held, or for another attempt at it. What a heartbeat found
-// due while the flow was held is skipped, unless every slot is to be caught up.
-func (m *model) moveOn(f *flow, h *holding, e ending, tried int, retryAt int64) {
-	f.last = h.slot
-	if retryAt != 0 {
-		f.slot, f.spent, f.tries, f.retryAt = h.slot, h.attempt, tried+1, retryAt
-		return
-	}
-	waited := f.spent > 0
-	f.ran++
-	f.tries, f.retryAt, f.spent, f.slot = 0, 0, 0, 0
-	every := everyOf(e.def)
-	if every == 0 {
-		return
-	}
-	f.slot = h.slot + every
-	if e.def.Catchup == store.CatchupAll {
-		return
-	}
-	newest := h.asOf
-	if f.paused == 0 {
-		for _, b := range m.beats {
-			if b.asOf > e.begun {
-				newest = max(newest, b.asOf)
-			}
-		}
-	}
-	dueAt := f.slot - slack(every)
-	if !waited {
-		dueAt = max(dueAt, h.asOf+1)
-	}
-	for dueAt <= newest {
-		f.skipped++
-		f.slot += every
-		dueAt = f.slot - slack(every)
-	}
-}
-
-// placed is when the flow comes due again. One beat never runs two slots of a flow that does not catch up.
-func (m *model) placed(f *flow, h *holding, def store.DataFlow) int64 {
-	switch {
-	case f.slot == 0:
-		return 0
-	case f.spent > 0, def.Catchup == store.CatchupAll && h.slot != 0, h.asOf == 0:
-		return f.dueAt(def)
-	}
-	return max(f.dueAt(def), h.asOf+1)
-}
-
-// place is what a claim has to do with an occurrence that it took, and whose answer arrived: it is run as it is, moved to
-// the slot that it stands for, or ended.
-func (m *model) place(name string) {
-	h, f := m.held[name], m.flows[name]
-	switch {
-	case m.flagged[h.run]:
-		m.end(name, ending{def: f.def, status: store.StatusCancelled, begun: m.now(), at: m.now()})
-		return
-	case h.crashes >= store.CrashBudget:
-		m.end(name, ending{def: f.def, status: store.StatusFailed, begun: m.now(), at: m.now(), crash: true, token: fmt.Sprint(h.token)})
-		return
-	case h.slot == 0 || f.spent > 0:
-		return
-	}
-	d := decide(f.def, h.slot, h.asOf)
-	f.missed += d.missed
-	if d.run {
-		h.slot, h.occurrence = d.slot, fmt.Sprintf("%s/%s@%d", group, name, d.slot)
-		f.slot = d.slot
-		return
-	}
-	delete(m.held, name)
-	delete(m.runs, h.run)
-	if b := m.beats[h.beat]; b != nil {
-		b.triggered--
-	}
-	f.slot = d.next
-	f.score = m.placed(f, h, f.def)
-}
-
-// drainAgain has a beat drain again as of which a slot is due that is to be caught up.
-func (m *model) drainAgain(name, key string) {
-	f, b := m.flows[name], m.beats[key]
-	if f != nil && b != nil && m.held[name] == nil && f.slot != 0 && f.paused == 0 && f.score <= b.asOf {
-		b.draining = true
-	}
-}
-
-// pause and resume are what their names say; both tell whether anything changes.
+// pause and resume are what their names say.
 func (m *model) pause(f *flow) {
 	if f.paused == 0 {
 		f.paused = m.now()
-		f.revision = m.newRevision()
+		m.revise(f)
 	}
 }
 
 func (m *model) resume(f *flow) {
-	if f.paused != 0 {
-		f.paused, f.failures = 0, 0
-		f.revision = m.newRevision()
-		if f.slot != 0 {
-			f.score = f.dueAt(f.def)
-		}
-	}
-}
-
-// handBack is what an accepted release has to do; def is the definition as the worker knows it.
-func (m *model) handBack(name string, def store.DataFlow) {
-	h := m.held[name]
-	delete(m.held, name)
-	if b := m.beats[h.beat]; b != nil {
-		b.triggered--
-	}
-	f := m.flows[name]
-	if h.slot == 0 {
-		m.runs[h.run] = store.StatusPending
-		m.waiting[h.run] = waiting{h.occurrence, h.attempt, 0}
-		if f != nil && f.revision == h.revision {
-			f.wait(f.slot, def)
-		} else if f != nil {
-			f.score = f.slot
-		}
+	if f.paused == 0 {
 		return
 	}
-	m.runs[h.run] = store.StatusCancelled
-	delete(m.flagged, h.run)
-	if f == nil {
-		return
-	}
-	f.slot, f.score = h.slot, h.slot-slack(everyOf(def))
-	f.spent = h.attempt - 1
-	if b := m.beats[h.beat]; b != nil && f.paused == 0 {
-		b.draining = true
+	f.paused, f.failures = 0, 0
+	m.revise(f)
+	m.comesDue(f, f.dueAt())
+	for _, run := range of(f.def.Name, m.waiting) {
+		if w := m.waiting[run]; w.at == atPaused {
+			w.at, w.due = atDue, m.now()
+		}
 	}
 }
 

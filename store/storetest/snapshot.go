@@ -19,7 +19,9 @@ type snapshot struct {
 	cancels, dead                      map[string]string
 	due, queue, ended, drains, deadlog map[string]int64
 	blocked, byflow, beatlog, names    []string
-	held                               map[string]*holding
+	held, waiting                      map[string]*occurrence
+	open                               []string
+	places                             map[string]string
 	beats                              map[string]settling
 	token                              int64
 }
@@ -41,6 +43,7 @@ func take(t *rapid.T, client redis.UniversalClient, tag string) snapshot {
 	deadlog := set("deadlog")
 	due, queue, ended, drains, leases := set("due"), set("queue"), set("ended"), set("draining"), set("leases")
 	blocked, byflow, beatlog, names := set("blocked"), set("byflow"), set("beatlog"), set("names")
+	waiting, open, keyed := hash("waiting"), set("open"), set("keyed")
 	if _, err := pipe.Exec(ctx); err != nil {
 		t.Fatalf("read %s: %v", tag, err)
 	}
@@ -50,15 +53,23 @@ func take(t *rapid.T, client redis.UniversalClient, tag string) snapshot {
 		blocked: sorted(scores(blocked.Val())), byflow: sorted(scores(byflow.Val())),
 		beatlog: sorted(scores(beatlog.Val())), names: sorted(scores(names.Val())),
 		cancels: cancels.Val(), dead: dead.Val(), deadlog: scores(deadlog.Val()),
-		held: map[string]*holding{}, beats: map[string]settling{},
+		held: map[string]*occurrence{}, waiting: map[string]*occurrence{}, open: sorted(scores(open.Val())),
+		places: map[string]string{}, beats: map[string]settling{},
 	}
 	s.token, _ = strconv.ParseInt(meta.Val()["token"], 10, 64)
 	expiries := scores(leases.Val())
 	if !slices.Equal(sorted(held.Val()), sorted(expiries)) {
 		t.Fatalf("held are %v, leases are of %v", sorted(held.Val()), sorted(expiries))
 	}
-	for name, packed := range held.Val() {
-		s.held[name] = readHolding(t, packed, expiries[name])
+	for run, value := range held.Val() {
+		s.held[run] = &occurrence{packed: readPacked(t, run, value), expiry: expiries[run]}
+	}
+	for run, value := range waiting.Val() {
+		s.waiting[run] = s.readWaiting(t, readPacked(t, run, value))
+	}
+	for place := range scores(keyed.Val()) {
+		key, run, _ := strings.Cut(place, "|")
+		s.places[run] = key
 	}
 	for key, packed := range beats.Val() {
 		s.beats[key] = readBeat(t, packed)
@@ -74,15 +85,51 @@ func scores(members []redis.Z) map[string]int64 {
 	return all
 }
 
-func readHolding(t *rapid.T, packed string, expiry int64) *holding {
-	parts := strings.Split(packed, "|")
-	if len(parts) != 10 {
-		t.Fatalf("held value %q", packed)
+// packed is an occurrence as Redis has it, under lease or waiting.
+type packed struct {
+	token                   int64
+	run, occurrence         string
+	slot                    int64 // 0 for a run-now
+	attempt, tries, crashes int
+	beat                    string
+	asOf                    int64
+	key                     string
+	max                     int
+	worker                  string
+}
+
+func readPacked(t *rapid.T, run, value string) packed {
+	parts := strings.Split(value, "|")
+	if len(parts) != 13 || parts[1] != run {
+		t.Fatalf("occurrence of %s: %q", run, value)
 	}
-	return &holding{
+	return packed{
 		token: num(t, parts[0]), run: parts[1], occurrence: parts[2], slot: num(t, parts[3]), attempt: int(num(t, parts[4])),
-		crashes: int(num(t, parts[5])), beat: parts[6], asOf: num(t, parts[7]), worker: parts[8], expiry: expiry,
+		tries: int(num(t, parts[5])), crashes: int(num(t, parts[6])), beat: parts[7], asOf: num(t, parts[8]),
+		key: parts[9], max: int(num(t, parts[10])), worker: parts[11],
 	}
+}
+
+// readWaiting finds the one place where a pending run waits.
+func (s snapshot) readWaiting(t *rapid.T, p packed) *occurrence {
+	var found []place
+	if _, ok := s.queue[p.run]; ok {
+		found = append(found, atQueue)
+	}
+	if _, ok := s.due[p.run]; ok {
+		found = append(found, atDue)
+	}
+	for member, where := range map[string]place{
+		p.run: atFlow, "!" + p.run: atPaused, fmt.Sprintf("#%s|%d|%s", p.key, p.token, p.run): atKey,
+	} {
+		if slices.Contains(s.blocked, member) {
+			found = append(found, where)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%s waits at %v", p.run, found)
+	}
+	return &occurrence{packed: p, at: found[0], due: s.due[p.run]}
 }
 
 func readBeat(t *rapid.T, packed string) settling {
@@ -102,9 +149,7 @@ func readBeat(t *rapid.T, packed string) settling {
 // standing is a flow's packed state: where it stands, as the model keeps it.
 type standing struct {
 	slot                         int64
-	spent                        int
-	tries, failures              int
-	retryAt                      int64
+	failures                     int
 	ran, missed, skipped, paused int64
 }
 
@@ -114,9 +159,7 @@ func standingOf(t *rapid.T, packed string) standing {
 		t.Fatalf("state %q", packed)
 	}
 	var past struct {
-		Tries    int   `json:"tries"`
 		Failures int   `json:"failures"`
-		RetryAt  int64 `json:"retry_at"`
 		Ran      int64 `json:"ran"`
 		Missed   int64 `json:"missed"`
 		Skipped  int64 `json:"skipped"`
@@ -126,8 +169,7 @@ func standingOf(t *rapid.T, packed string) standing {
 		t.Fatalf("state %q: %v", packed, err)
 	}
 	return standing{
-		slot: num(t, parts[1]), spent: int(num(t, parts[2])), tries: past.Tries, failures: past.Failures, retryAt: past.RetryAt,
-		ran: past.Ran, missed: past.Missed, skipped: past.Skipped, paused: past.Paused,
+		slot: num(t, parts[1]), failures: past.Failures, ran: past.Ran, missed: past.Missed, skipped: past.Skipped, paused: past.Paused,
 	}
 }
 
@@ -144,6 +186,7 @@ func num(t *rapid.T, text string) int64 {
 
 func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
-func (h holding) String() string {
-	return fmt.Sprintf("%s token %d attempt %d run %s beat %q as of %d by %s until %d", h.occurrence, h.token, h.attempt, h.run, h.beat, h.asOf, h.worker, h.expiry)
+func (o occurrence) String() string {
+	return fmt.Sprintf("%s token %d attempt %d run %s slot %d beat %q as of %d key %q by %s until %d, waits at %q due %d",
+		o.occurrence, o.token, o.attempt, o.run, o.slot, o.beat, o.asOf, o.key, o.worker, o.expiry, o.at, o.due)
 }

@@ -36,7 +36,7 @@ func Property(t testing.TB, newStore NewStore) func(*rapid.T) {
 const (
 	keptRuns  = 3
 	keptBeats = 4
-	maxQueued = 6
+	maxQueued = 10
 	runTTL    = 30 * time.Minute
 	lease     = 10 * time.Second
 	maxLimit  = 5

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,12 +59,14 @@ func (m *machine) writeBatch(t *rapid.T, batch []store.Completion, release bool)
 		t.Fatalf("write: %d answers of %d, %v", len(answers), len(batch), err)
 	}
 	accepted := map[string]bool{}
-	for i, c := range batch {
+	var ended []*occurrence
+	for _, i := range m.order(batch, release) {
+		c := batch[i]
 		token := c.Claim.Token
 		switch {
 		case m.current(c.Claim) != nil:
 			accepted[token] = true
-			m.accepted(t, c, release)
+			ended = append(ended, m.accepted(t, c, release, batch)...)
 			m.mustAnswer(t, c, answers[i], nil)
 		case accepted[token]: // twice in one batch
 			m.mustAnswer(t, c, answers[i], nil)
@@ -78,42 +81,68 @@ func (m *machine) writeBatch(t *rapid.T, batch []store.Completion, release bool)
 			m.mustAnswer(t, c, answers[i], store.ErrStale)
 		}
 	}
+	for _, h := range ended {
+		m.letGo(h)
+	}
 	m.told(t, settled, m.newlySettled(t))
 	m.bounded(t, batch, accepted, release)
 }
 
+// order is the order in which a batch takes effect: what is to be cancelled is ended after the others were handed back.
+func (m *machine) order(batch []store.Completion, release bool) (order []int) {
+	for i := range batch {
+		order = append(order, i)
+	}
+	if release {
+		slices.SortStableFunc(order, func(a, b int) int {
+			return cmp.Compare(min(len(m.flagged[batch[a].Claim.RunID]), 1), min(len(m.flagged[batch[b].Claim.RunID]), 1))
+		})
+	}
+	return order
+}
+
 func (m *machine) mustAnswer(t *rapid.T, c store.Completion, got store.Completed, want error) {
 	if !errors.Is(got.Err, want) {
-		t.Fatalf("write of %s with token %s: %v, want %v; held is %v", c.Claim.RunID, c.Claim.Token, got.Err, want, m.held[c.Claim.Flow.Name])
+		t.Fatalf("write of %s with token %s: %v, want %v; held is %v", c.Claim.RunID, c.Claim.Token, got.Err, want, m.held[c.Claim.RunID])
 	}
 }
 
-func (m *machine) accepted(t *rapid.T, c store.Completion, release bool) {
-	name := c.Claim.Flow.Name
+// accepted has the model do what the store must have accepted, and gives what has ended by it.
+func (m *machine) accepted(t *rapid.T, c store.Completion, release bool, batch []store.Completion) (ended []*occurrence) {
+	run := c.Claim.RunID
 	if slices.ContainsFunc(m.past, func(w written) bool { return w.completion.Claim.Token == c.Claim.Token }) {
-		t.Fatalf("run %s with token %s was ended before", c.Claim.RunID, c.Claim.Token)
+		t.Fatalf("run %s with token %s was ended before", run, c.Claim.Token)
 	}
-	cancelled := release && m.flagged[m.held[name].run]
+	why, cancelled := m.flagged[run]
+	cancelled = cancelled && release
 	if release && !cancelled {
-		m.handBack(name, c.Claim.Flow)
-	} else {
-		status, def := c.Outcome.Status, c.Claim.Flow
-		if cancelled {
-			status = store.StatusCancelled
-			if f := m.flows[name]; f != nil {
-				def = f.def
-			}
-		}
-		h := m.held[name]
-		m.end(name, ending{
-			def: def, status: status, token: c.Claim.Token,
-			begun: c.Claim.StartedAt.UnixMilli(), at: c.Claim.StartedAt.Add(c.Outcome.Took).UnixMilli(),
-		})
-		m.drainAgain(name, h.beat)
+		m.handBack(run)
+		m.past = append(m.past, written{c, release})
+		return nil
 	}
-	if !cancelled {
+	e := ending{
+		def: m.newestDef(c, batch), status: c.Outcome.Status, token: c.Claim.Token,
+		begun: c.Claim.StartedAt.UnixMilli(), at: c.Claim.StartedAt.Add(c.Outcome.Took).UnixMilli(),
+	}
+	if cancelled {
+		e.status, e.why = store.StatusCancelled, why
+	} else {
 		m.past = append(m.past, written{c, release})
 	}
+	return []*occurrence{m.end(run, e)}
+}
+
+// newestDef is the newest definition of the flow that a claim of the batch knows: it says whether there is another attempt
+// where the flow itself is gone.
+func (m *machine) newestDef(c store.Completion, batch []store.Completion) store.DataFlow {
+	def, newest := c.Claim.Flow, m.held[c.Claim.RunID].revision
+	for _, other := range batch {
+		h := m.current(other.Claim)
+		if h != nil && nameOf(h.run) == nameOf(c.Claim.RunID) && h.revision > newest {
+			def, newest = other.Claim.Flow, h.revision
+		}
+	}
+	return def
 }
 
 func (m *machine) handedBack(c store.Completion) bool {
@@ -162,7 +191,7 @@ func (m *machine) bounded(t *rapid.T, batch []store.Completion, accepted map[str
 	for _, c := range batch {
 		name, kept := c.Claim.Flow.Name, 0
 		for run := range s.records {
-			if run[:1] == name {
+			if nameOf(run) == name {
 				kept++
 			}
 		}
