@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"internal/paramschema": {"internal/strictjson"},
 	"internal/config":      {"internal/strictjson"},
 	"internal/telemetry":   {"internal/logkey"},
+	"internal/cadence":     {"store", "internal/metric", "internal/logkey"},
 	"internal/embedded":    {},
 	"internal/manifest":    {"store"},
 	"internal/output":      {"store"},

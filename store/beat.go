@@ -26,6 +26,8 @@ type Arrival struct {
 type Accepted struct {
 	AsOf time.Time // when Redis first saw the beat; zero-due groups get the present time
 	Due  int       // occurrences newly due as of it
+	// LatenessMS and GapMS are those of the beat's view, of the whole group.
+	LatenessMS, GapMS *int64
 	// First is true where this worker brought the beat first, and so is the one to tell of it.
 	First bool
 	// Empty says that the group has no flows at all.
@@ -48,14 +50,19 @@ func (s *Store) AcceptBeat(ctx context.Context, a Arrival) (Accepted, error) {
 	}
 	accepted := Accepted{Empty: true}
 	var parts []acceptedPart
+	var stamp time.Time // of the first partition that has flows: one without has no clock of its own
 	for _, p := range s.Partitions(a.Group) {
-		part, err := s.acceptPart(ctx, p, a, string(notes), accepted.AsOf)
+		part, err := s.acceptPart(ctx, p, a, string(notes), stamp)
 		if err != nil {
 			return Accepted{}, err
 		}
 		parts = append(parts, part)
-		accepted.AsOf = part.view.AsOf
+		if accepted.AsOf = part.view.AsOf; part.outcome != "none" {
+			stamp = part.view.AsOf
+		}
 		accepted.Due += part.view.FlowsDue
+		accepted.LatenessMS = larger(accepted.LatenessMS, part.view.LatenessMS)
+		accepted.GapMS = larger(accepted.GapMS, part.view.GapMS)
 		accepted.First = accepted.First || part.outcome == "first"
 		accepted.Empty = accepted.Empty && part.outcome == "none"
 	}
@@ -196,6 +203,14 @@ func optional(text string) *int64 {
 	return &n
 }
 
+// larger is the larger of two numbers, each of which may be left out.
+func larger(a, b *int64) *int64 {
+	if a == nil || b != nil && *b > *a {
+		return b
+	}
+	return a
+}
+
 // Beats reads a page of a group's heartbeats, the newest first, after the cursor given. next is empty on the last page.
 func (s *Store) Beats(ctx context.Context, group string, limit int, after string) (beats []BeatView, next string, err error) {
 	limit = pageSize(limit)
@@ -244,6 +259,7 @@ func (b *keyedBeat) join(other BeatView) {
 	b.view.Running += other.Running
 	b.view.Succeeded += other.Succeeded
 	b.view.Failed += other.Failed
+	b.view.LatenessMS, b.view.GapMS = larger(b.view.LatenessMS, other.LatenessMS), larger(b.view.GapMS, other.GapMS)
 	if other.SettledAt == nil || b.view.SettledAt == nil {
 		b.view.SettledAt = nil
 	} else if other.SettledAt.After(*b.view.SettledAt) {

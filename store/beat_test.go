@@ -230,3 +230,71 @@ func TestAnotherNumberOfPartitionsThanIsRecordedIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Two schedulers that beat one group each minute, at the same moment or one after the other, are as good as one.
+func TestRedundantSchedulersRunEachSlotOnce(t *testing.T) {
+	t.Parallel()
+	for _, apart := range []time.Duration{0, time.Millisecond, 5 * time.Second, 30 * time.Second} {
+		t.Run(apart.String(), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, store.Config{})
+			f.pass(0)
+			f.put(function("minutely", everyMinute))
+			const minutes = 30
+			for range minutes {
+				for _, wait := range []time.Duration{apart, time.Minute - apart} {
+					f.beat()
+					for claimed := f.claim("w", 2); len(claimed.Claims) > 0; claimed = f.claim("w", 2) {
+						f.complete(claimed.Claims...)
+					}
+					f.pass(wait)
+				}
+			}
+			runs, _, err := f.Runs(f.ctx, "default", store.RunFilter{Limit: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			slots := map[time.Time]bool{}
+			for _, run := range runs {
+				slots[*run.Slot] = true
+			}
+			if flow := f.flow("minutely"); len(runs) != minutes || len(slots) != minutes || flow.SlotsMissed+flow.SlotsSkipped != 0 {
+				t.Errorf("%d runs of %d slots in %d minutes, %d missed, %d skipped", len(runs), len(slots), minutes, flow.SlotsMissed, flow.SlotsSkipped)
+			}
+		})
+	}
+}
+
+func TestABeatTellsHowLateItCameAndHowLongAfterTheOneBefore(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{Partitions: 3})
+	check := func(what string, lateness, gap *int64, want ...int64) {
+		t.Helper()
+		var got []int64
+		for _, ms := range []*int64{lateness, gap} {
+			if ms != nil {
+				got = append(got, *ms)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s has lateness and gap %d, want %d", what, got, want)
+		}
+	}
+	f.pass(0)
+	f.put(function("minutely", everyMinute))
+	f.pass(4 * time.Second)
+	first := f.beat()
+	check("the first beat", first.LatenessMS, first.GapMS, 4000)
+	f.complete(f.claimFrom(f.PartitionOf("default", "minutely"), "w", 1).Claims...)
+	f.pass(10 * time.Second)
+	f.put(function("other", everyMinute), function("third", everyMinute)) // in partitions that no beat has met yet
+	f.pass(80 * time.Second)
+	second := f.beat()
+	check("the second beat", second.LatenessMS, second.GapMS, 80_000, 90_000)
+	beats, _, err := f.Beats(f.ctx, "default", 10, "")
+	if err != nil || len(beats) != 2 {
+		t.Fatalf("beats %+v, %v", beats, err)
+	}
+	check("the second beat, read", beats[0].LatenessMS, beats[0].GapMS, 80_000, 90_000)
+	check("the first beat, read", beats[1].LatenessMS, beats[1].GapMS, 4000)
+}

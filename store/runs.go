@@ -252,6 +252,7 @@ func (s *Store) addStatus(ctx context.Context, p Partition, status *GroupStatus)
 	if err != nil {
 		return err
 	}
+	status.At = later(status.At, now)
 	pipe := s.redis.Pipeline()
 	flows := pipe.HLen(ctx, s.key(p, "defs"))
 	due := pipe.ZCount(ctx, s.key(p, "due"), "-inf", msText(now))

@@ -53,6 +53,7 @@ type BeatView struct {
 // GroupStatus is a group at a glance.
 type GroupStatus struct {
 	Group      string     `json:"group"`
+	At         time.Time  `json:"-"` // when this was read, by the clock that stamps the group's beats
 	Flows      int        `json:"flows"`
 	Due        int        `json:"due"`    // occurrences that a beat as of now would run
 	Queued     int        `json:"queued"` // run-nows that wait for a worker or for their flow

@@ -24,6 +24,9 @@ func (w *Worker) HeartbeatEvent(ctx context.Context, beat trigger.Beat) error {
 		return fmt.Errorf("accept beat %s of group %s: %w", beat.ID, beat.Group, err)
 	}
 	w.origins.add(beat.ID, beat.TraceParent)
+	if !accepted.Empty {
+		w.metrics.beat(beat.Group, accepted)
+	}
 	if accepted.First {
 		w.log.Info("heartbeat", logkey.Group, beat.Group, logkey.BeatID, beat.ID, logkey.Due, accepted.Due)
 		w.tell(trigger.EventBeatReceived, beat.Group, beat.ID, received{
@@ -34,7 +37,6 @@ func (w *Worker) HeartbeatEvent(ctx context.Context, beat trigger.Beat) error {
 		w.tellSettled([]store.BeatView{*accepted.Settled})
 	}
 	if !accepted.Empty {
-		w.metrics.beat(beat.Group, accepted.AsOf, accepted.Due)
 		w.Wake(beat.Group)
 	}
 	return nil

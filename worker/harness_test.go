@@ -176,6 +176,16 @@ func (h *harness) runs() []store.Run {
 	return runs
 }
 
+// beats reads the heartbeats of the group, the newest first.
+func (h *harness) beats() []store.BeatView {
+	h.t.Helper()
+	beats, _, err := h.store.Beats(h.t.Context(), "default", 1000, "")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return beats
+}
+
 // tally counts how often each flow ran, and on which worker.
 type tally struct {
 	mu      sync.Mutex

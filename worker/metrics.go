@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/systole-run/systole/internal/metric"
@@ -20,6 +18,8 @@ type metrics struct {
 	claims     *prometheus.CounterVec
 	taken      *prometheus.CounterVec
 	due        *prometheus.GaugeVec
+	gap        *prometheus.GaugeVec
+	lateness   *prometheus.GaugeVec
 	lastBeat   *prometheus.GaugeVec
 	runs       *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
@@ -49,6 +49,8 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		taken:      counters("claimed_total", "Occurrences claimed.", "group"),
 		due:        gauges("due", "Occurrences newly due as of the last heartbeat."),
 		lastBeat:   gauges("last_beat_timestamp_seconds", "When the last heartbeat was first seen, by Redis' clock."),
+		gap:        gauges("beat_gap_seconds", "Time between the last two heartbeats, by Redis' clock."),
+		lateness:   gauges("beat_lateness_seconds", "How long the oldest due slot had waited for the last heartbeat; 0 where nothing was due."),
 		runs:       counters("runs_total", "Runs ended, by flow, status and reason.", "group", "flow", "status", "reason"),
 		notRun:     counters("slots_not_run_total", "Slots that did not run, by outcome (missed, skipped) and reason.", "group", "outcome", "reason"),
 		durations: metric.Register(registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -59,10 +61,19 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	}
 }
 
-func (m *metrics) beat(group string, asOf time.Time, due int) {
+func (m *metrics) beat(group string, accepted store.Accepted) {
+	const second = 1000 // in ms
 	group = m.groups.Of(group)
-	m.due.WithLabelValues(group).Set(float64(due))
-	m.lastBeat.WithLabelValues(group).Set(float64(asOf.UnixMilli()) / 1000)
+	m.due.WithLabelValues(group).Set(float64(accepted.Due))
+	m.lastBeat.WithLabelValues(group).Set(float64(accepted.AsOf.UnixMilli()) / second)
+	if accepted.GapMS != nil { // the first beat has none
+		m.gap.WithLabelValues(group).Set(float64(*accepted.GapMS) / second)
+	}
+	late := 0.0
+	if accepted.LatenessMS != nil {
+		late = float64(*accepted.LatenessMS) / second
+	}
+	m.lateness.WithLabelValues(group).Set(late)
 }
 
 func (m *metrics) claimed(group string, count int) {

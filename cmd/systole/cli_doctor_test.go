@@ -1,11 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/systole-run/systole/internal/testenv"
+	"github.com/systole-run/systole/store"
 )
 
 // servers gives the settings of a NATS and a Redis with persistence, of the test's own.
@@ -51,6 +56,64 @@ func TestDoctorTellsOfGroupsThatNobodySendsHeartbeatsTo(t *testing.T) {
 	console := start(t, append(environ, "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), "console")
 	runWith(t, goodFlow, against(console), "flow", "apply", "-f", "-").expect(t, exitFine)
 	run(t, environ, "doctor").expect(t, exitFine, "warning  group default has 1 flows and has never had a heartbeat")
+}
+
+func TestDoctorAndTheConsoleWarnOfHeartbeatsThatDoNotFitTheFlows(t *testing.T) {
+	t.Parallel()
+	_, redis, environ := servers(t)
+	client, err := store.Connect(store.ConnConfig{URLs: []string{redis.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	st, err := store.New(client, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for group, beats := range map[string]struct{ every, since time.Duration }{
+		"fine": {time.Minute, time.Minute}, "slow": {time.Hour, time.Hour}, "fast": {time.Second, time.Second}, "stopped": {time.Minute, time.Hour},
+	} {
+		flow := store.DataFlow{Name: "sync", Group: group, Every: store.Duration(5 * time.Minute), Function: &store.FunctionSpec{Name: "f"}}
+		if _, err := st.PutFlow(t.Context(), flow); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Date(2090, 1, 1, 0, 0, 0, 0, time.UTC) // the clock of the group is the largest time that it has seen
+		pass := func(d time.Duration) {
+			now = now.Add(d)
+			if err := client.HSet(t.Context(), "systole:{"+group+"/0}:meta", "clock", now.UnixMicro()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 5 {
+			pass(beats.every)
+			arrival := store.Arrival{Key: fmt.Sprint(i+1, "-1"), ID: fmt.Sprint(i), Group: group, Worker: "w"}
+			if _, err := st.AcceptBeat(t.Context(), arrival); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(beats.since)
+	}
+	run(t, environ, "doctor").expect(t, exitFine,
+		"ok       group fine: 1 flows, 1 due, 0 running; last heartbeat 1m ago, one every 1m; the most frequent flow, sync, is due every 5m",
+		"warning  group slow has a heartbeat every 1h, but its flow sync is due every 5m", "send heartbeats at least every 5m",
+		"warning  group fast has a heartbeat every 1s, but its most frequent flow, sync, is due only every 5m", "one every 1m is enough",
+		"warning  group stopped had its last heartbeat 1h ago, and one came every 1m before: has its scheduler stopped",
+	).without(t, "warning  group fine", "wrong  ")
+
+	console := start(t, append(environ, "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), "console")
+	console.log.find(t, regexp.MustCompile(`level=WARN msg="group slow has a heartbeat every 1h`))
+	metrics := console.log.find(t, regexp.MustCompile(`msg=listening component=metrics listen=(\S+)`))[1]
+	page := ""
+	for deadline := time.Now().Add(patience); !strings.Contains(page, "systole_beat_warning") && time.Now().Before(deadline); {
+		_, page = ask(t, http.MethodGet, metrics+"/metrics", "")
+	}
+	for _, want := range []string{
+		`group="slow",warning="slow"} 1`, `group="fast",warning="fast"} 1`, `group="stopped",warning="stopped"} 1`, `group="fine",warning="stopped"} 0`,
+	} {
+		if !strings.Contains(page, "systole_beat_warning{"+want) {
+			t.Errorf("the metrics lack systole_beat_warning{%s:\n%s", want, page)
+		}
+	}
 }
 
 func TestDoctorProbesAnAddress(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/systole-run/systole/internal/admin"
+	"github.com/systole-run/systole/internal/cadence"
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
@@ -55,10 +56,16 @@ func (a *app) runConsole(cmd *cobra.Command) error {
 		if err := p.awaitStore(ctx, st); err != nil {
 			return unlessEnded(ctx, err)
 		}
+		all.Go(func() error { return p.watchBeats(st).Run(ctx) })
 		return server.Run(ctx)
 	})
 	all.Go(func() error { return p.serve(ctx, metrics) })
 	return all.Wait()
+}
+
+// watchBeats makes what warns of heartbeats that do not fit the flows.
+func (p *process) watchBeats(st *store.Store) *cadence.Watcher {
+	return cadence.NewWatcher(cadence.Config{Logger: p.logs.For("console"), Registerer: p.registry}, st)
 }
 
 // newConsole makes the admin API behind its allow list, both taking new settings over on reload.

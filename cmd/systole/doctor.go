@@ -14,20 +14,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"github.com/systole-run/systole/internal/cadence"
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 )
 
-// staleBeat is the age from which doctor says that heartbeats may have stopped.
-const staleBeat = 24 * time.Hour
-
 func (a *app) doctorCommand() *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Connect to everything that the settings name, and say what is wrong", Args: cobra.NoArgs,
-		Long: `doctor checks the settings, NATS with its streams, and Redis, and says what is wrong and what to do. With --url it only asks
-whether that address answers 200, which is what a health check of a container without a shell needs.`,
+		Long: `doctor checks the settings, NATS with its streams, and Redis, and says what is wrong and what to do. It warns of groups whose
+heartbeats never came, have stopped, come too seldom for a flow, or far more often than any flow is due.
+
+With --url it only asks whether that address answers 200, which is what a health check of a container without a shell needs.`,
 		Example: "  systole doctor --config systole.yaml\n  systole doctor --url http://127.0.0.1:9090/readyz",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Second)
@@ -138,19 +138,24 @@ func diagnoseRedis(ctx context.Context, cfg config.Config) []finding {
 	if err != nil {
 		return append(findings, finding{"wrong", err.Error()})
 	}
-	now, err := st.Now(ctx)
-	if err != nil {
-		return append(findings, finding{"wrong", err.Error()})
+	for _, status := range groups {
+		findings = append(findings, diagnoseBeats(ctx, st, status)...)
 	}
-	for _, group := range groups {
-		switch {
-		case group.LastBeatAt == nil:
-			findings = append(findings, finding{"warning", fmt.Sprintf("group %s has %d flows and has never had a heartbeat: nothing runs until something sends one", group.Group, group.Flows)})
-		case now.Sub(*group.LastBeatAt) > staleBeat:
-			findings = append(findings, finding{"warning", fmt.Sprintf("group %s had its last heartbeat at %s: has its scheduler stopped?", group.Group, group.LastBeatAt.Format(time.RFC3339))})
-		default:
-			findings = append(findings, finding{"ok", fmt.Sprintf("group %s: %d flows, %d due, %d running, last heartbeat %s ago", group.Group, group.Flows, group.Due, group.Running, now.Sub(*group.LastBeatAt).Round(time.Second))})
-		}
+	return findings
+}
+
+// diagnoseBeats holds the heartbeats of a group against what its flows need.
+func diagnoseBeats(ctx context.Context, st *store.Store, status store.GroupStatus) []finding {
+	found, err := cadence.Look(ctx, st, status)
+	if err != nil {
+		return []finding{{"wrong", err.Error()}}
+	}
+	var findings []finding
+	for _, warning := range found.Warnings() {
+		findings = append(findings, finding{"warning", warning.Text})
+	}
+	if findings == nil {
+		findings = []finding{{"ok", fmt.Sprintf("group %s: %d flows, %d due, %d running; %s", status.Group, status.Flows, status.Due, status.Running, found)}}
 	}
 	return findings
 }
