@@ -31,6 +31,12 @@ func TestStoreConformsToTheModelWhateverHappensInWhateverOrder(t *testing.T) {
 	storetest.Run(t, store.New)
 }
 
+// R6.4
+func TestConcurrentClientsAreToldWhatOneAfterTheOtherCouldBe(t *testing.T) {
+	t.Parallel()
+	storetest.RunConcurrently(t, store.New)
+}
+
 // Each rule that keeps an occurrence from being run or ended twice is taken out of the scripts in turn, and the suite has
 // to notice: a suite that passes without the rule would prove nothing with it.
 func TestTheSuiteNoticesWhenARuleIsMissingFromAScript(t *testing.T) {

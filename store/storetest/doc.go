@@ -15,6 +15,9 @@
 //   - DueToRun in Go, the list in Redis, the count of a heartbeat and what claims take are one and the same.
 //   - Everything kept has its bound, and indexes hold what the records say.
 //
-// The clock is the walk's own, without a hook in any script: scripts take the largest time they have seen if that is
+// One walk knows no two calls at the same time. [RunConcurrently] has clients of their own work on the same flows at once, in
+// real time, and asks whether what all of them were told could have been said to one after the other.
+//
+// The clock of the first walk is its own, without a hook in any script: scripts take the largest time they have seen if that is
 // later than Redis' own, so a time far ahead in the partition's meta hash is what counts.
 package storetest
