@@ -3,7 +3,6 @@ package worker_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -220,39 +219,5 @@ func TestEverySlotIsCaughtUpUnderOneBeatWhereTheFlowAsksForIt(t *testing.T) {
 	at, err := h.store.SlotAt(t.Context(), "default", "backfill", missed.From)
 	if err != nil || at != missed {
 		t.Errorf("slot at %s: %+v, %v", missed.From, at, err)
-	}
-}
-
-// Groups are served in turn: one with very many flows due leaves another its share of the slots.
-func TestAFloodedGroupDoesNotKeepAnotherOneWaiting(t *testing.T) {
-	t.Parallel()
-	const flood = 4_000
-	h := newHarness(t)
-	flows := make([]store.DataFlow, flood, flood+1)
-	for i := range flows {
-		flows[i] = every(fmt.Sprintf("flood-%d", i), func(f *store.DataFlow) { f.Group = "flood" })
-	}
-	flows = append(flows, every("drop", func(f *store.DataFlow) { f.Group = "drop" }))
-	if _, err := h.store.PutFlows(t.Context(), "", flows); err != nil {
-		t.Fatal(err)
-	}
-	var ran, before atomic.Int64
-	on := make(chan struct{})
-	h.start(worker.Config{Concurrency: 8}, func(_ context.Context, task executor.Task) executor.Result {
-		if task.Flow.Name == "drop" {
-			before.Store(ran.Load())
-		} else if ran.Add(1) == 200 {
-			close(on)
-		}
-		return executor.Result{}
-	})
-	flooded := h.sendTo("flood")
-	<-on
-	h.waitSettled(h.sendTo("drop"))
-	if before.Load() == 0 || before.Load() > flood/2 {
-		t.Errorf("the other group's flow ran after %d of %d", before.Load(), flood)
-	}
-	if settled := h.waitSettled(flooded); settled.Succeeded != flood {
-		t.Errorf("the flood settled as %+v", settled)
 	}
 }
