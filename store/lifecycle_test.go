@@ -70,6 +70,38 @@ func TestARunIsRetriedByHandOnlyOnceItsOccurrenceIsOver(t *testing.T) {
 	}
 }
 
+func TestARenewalSaysWhyARunIsToBeCancelled(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a", everyMinute), function("b", everyMinute), function("c", everyMinute))
+	f.beat()
+	claims := f.claim("w", 3).Claims
+	for i, reason := range []string{"wrong day", ""} {
+		if _, err := f.CancelRun(f.ctx, "default", claims[i].RunID, reason); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want ...string) {
+		t.Helper()
+		renewed, err := f.Renew(f.ctx, f.p, lease, claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, renewal := range renewed {
+			if renewal.Cancel != want[i] {
+				t.Errorf("%s is to be cancelled: %q, want %q", claims[i].RunID, renewal.Cancel, want[i])
+			}
+		}
+	}
+	expect("cancelled: wrong day", "cancelled", "")
+	if _, err := f.CancelRun(f.ctx, "default", claims[0].RunID, "wrong year"); err != nil {
+		t.Fatal(err)
+	}
+	expect("cancelled: wrong year", "cancelled", "")
+	f.complete(claims[0])
+	expect("", "cancelled", "")
+}
+
 func TestACancellationIsNotLostWhereItsWorkerDrains(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, store.Config{})
@@ -82,6 +114,9 @@ func TestACancellationIsNotLostWhereItsWorkerDrains(t *testing.T) {
 	}
 	if written, err := f.Release(f.ctx, f.p, success(c)); err != nil || written.Answers[0].Run.Status != store.StatusCancelled {
 		t.Fatalf("%+v, %v", written, err)
+	}
+	if run := f.run(c.RunID); run.Status != store.StatusCancelled || run.Error != "cancelled: wrong day" {
+		t.Errorf("the run is %+v", run)
 	}
 	if claimed := f.claim("w", 1); len(claimed.Claims) != 0 {
 		t.Errorf("it runs again: %+v", claimed.Claims)

@@ -36,7 +36,7 @@
 // or renewal was sent; so no worker knowingly runs what another may have taken over. Where a worker was frozen and
 // does not know, the token decides.
 //
-// That a run is to be cancelled comes with the renewal of its lease; a hint over NATS only has that done at once.
+// That a run is to be cancelled comes with the renewal of its lease, and why is read then; a hint over NATS only has that done at once.
 //
 // A completion is repeated until Redis has answered it; what it answers is final.
 package worker

@@ -143,7 +143,7 @@ func TestACancelledRunEndsAtOnceAndIsNotRetried(t *testing.T) {
 	}
 	h.waitSettled(beat)
 	run, err := h.store.Run(t.Context(), "default", id)
-	if err != nil || run.Status != store.StatusCancelled || run.Reason != store.ReasonCancelled || run.CancelRequested {
+	if err != nil || run.Status != store.StatusCancelled || run.Reason != store.ReasonCancelled || run.Error != "cancelled: wrong day" || run.CancelRequested {
 		t.Fatalf("%+v, %v", run, err)
 	}
 	if flow := h.flow("long"); flow.Due || flow.Failures != 0 {

@@ -28,7 +28,7 @@ func TestARunInProgressIsCancelledByItsWorker(t *testing.T) {
 	runWith(t, slowFlow, env, "flow", "apply", "-f", "-").expect(t, exitFine)
 	id := strings.TrimSpace(run(t, env, "flow", "run", "slow").expect(t, exitFine).out)
 	run(t, env, "run", "cancel", id, "--reason", "wrong day", "--wait", "25s").expect(t, exitFine, id+" cancelled")
-	run(t, env, "run", "show", id).expect(t, exitFine, "cancelled")
+	run(t, env, "run", "show", id).expect(t, exitFine, "cancelled: wrong day")
 	run(t, env, "run", "cancel", id).expect(t, exitFailed, "409 Conflict", "can be retried")
 	run(t, env, "run", "cancel", "slow~1").expect(t, exitFailed, "404 Not Found")
 }

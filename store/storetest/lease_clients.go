@@ -233,7 +233,7 @@ func (c *leaseClient) renew(ctx context.Context, claims []store.Claim) error {
 	if err != nil {
 		return err
 	}
-	held := renewed[0] == store.RenewalHeld
+	held := renewed[0].Held
 	c.note(step{kind: stepRenew, flow: claims[0].Flow.Name, token: token(claims[0]), lease: shortLease, call: call},
 		answer{accepted: held, returned: time.Now()})
 	c.count(metRenewed, held)
