@@ -90,10 +90,10 @@ func TestTheEventsAreBoundedAndTheOldestGo(t *testing.T) {
 	})
 }
 
-func TestEventSettingsAreValidatedByName(t *testing.T) {
+func TestTheBoundsOfEventsAndDeadLettersAreValidatedByName(t *testing.T) {
 	t.Parallel()
-	err := StreamConfig{EventTTL: time.Second, EventBytes: 1, EventMessages: -1}.Validate()
-	for _, field := range []string{"event_ttl", "event_bytes", "event_messages"} {
+	err := StreamConfig{EventTTL: time.Second, EventBytes: 1, EventMessages: -1, DeadTTL: -1, DeadMessages: 99}.Validate()
+	for _, field := range []string{"event_ttl", "event_bytes", "event_messages", "dead_ttl", "dead_messages"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%v does not name %s", err, field)
 		}

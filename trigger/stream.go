@@ -14,7 +14,7 @@ import (
 var ErrStreamConflict = errors.New("an existing stream stands in the way")
 
 // EnsureStreams creates the streams that are missing and checks those that exist. What can be changed without losing
-// a message is changed to what cfg says, and so are the bounds of the events, of which the oldest go; anything else that
+// a message is changed to what cfg says, and so are the bounds of events and of dead letters, of which the oldest go; anything else that
 // differs is an ErrStreamConflict that names the setting. A stream in conflict does not keep the others from being made.
 // ErrUnavailable where JetStream does not answer. It may be called by many processes at once, and again at any time.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) error {
@@ -96,21 +96,29 @@ func merge(have, want jetstream.StreamConfig, cfg StreamConfig) (jetstream.Strea
 	set("republish", !sameRePublish(have.RePublish, want.RePublish), func() { merged.RePublish = want.RePublish })
 	set("discard", have.Discard != want.Discard, func() { merged.Discard = want.Discard })
 	set("no_ack", have.NoAck, func() { merged.NoAck = false })
-	set("max_age", cfg.chose(want, cfg.BeatTTL != 0, cfg.EventTTL != 0) && have.MaxAge != want.MaxAge,
-		func() { merged.MaxAge = want.MaxAge })
-	set("max_bytes", cfg.chose(want, false, cfg.EventBytes != 0) && have.MaxBytes != want.MaxBytes,
-		func() { merged.MaxBytes = want.MaxBytes })
-	set("max_msgs", cfg.chose(want, false, cfg.EventMessages != 0) && have.MaxMsgs != want.MaxMsgs,
-		func() { merged.MaxMsgs = want.MaxMsgs })
+	ttl, bytes, messages := cfg.chosen(want.Name)
+	set("max_age", ttl && have.MaxAge != want.MaxAge, func() { merged.MaxAge = want.MaxAge })
+	set("max_bytes", bytes && have.MaxBytes != want.MaxBytes, func() { merged.MaxBytes = want.MaxBytes })
+	set("max_msgs", messages && have.MaxMsgs != want.MaxMsgs, func() { merged.MaxMsgs = want.MaxMsgs })
 	set("num_replicas", cfg.Replicas != 0 && have.Replicas != want.Replicas, func() { merged.Replicas = want.Replicas })
-	set("duplicate_window", cfg.DuplicateWindow != 0 && have.Duplicates != want.Duplicates, func() { merged.Duplicates = want.Duplicates })
+	tooLong := merged.MaxAge > 0 && have.Duplicates > merged.MaxAge // which no server takes
+	set("duplicate_window", (cfg.DuplicateWindow != 0 || tooLong) && have.Duplicates != want.Duplicates,
+		func() { merged.Duplicates = want.Duplicates })
 	return merged, changes
 }
 
-// chose picks what was said about the stream in question: of the beats, or of the events; nothing is said of others.
-func (c StreamConfig) chose(stream jetstream.StreamConfig, ofBeats, ofEvents bool) bool {
+// chosen tells which bounds of a stream something was said about: how long, how many bytes and how many messages it keeps.
+func (c StreamConfig) chosen(stream string) (ttl, bytes, messages bool) {
 	subjects := Subjects{Prefix: c.Prefix}
-	return stream.Name == subjects.BeatStream() && ofBeats || stream.Name == subjects.EventStream() && ofEvents
+	switch stream {
+	case subjects.BeatStream():
+		return c.BeatTTL != 0, false, false
+	case subjects.EventStream():
+		return c.EventTTL != 0, c.EventBytes != 0, c.EventMessages != 0
+	case subjects.DeadStream():
+		return c.DeadTTL != 0, false, c.DeadMessages != 0
+	}
+	return false, false, false
 }
 
 func sameRePublish(a, b *jetstream.RePublish) bool {

@@ -15,14 +15,15 @@ const (
 	DefaultEventTTL      = 7 * 24 * time.Hour
 	DefaultEventBytes    = 64 << 20 // some 100,000 events
 	DefaultEventMessages = 200_000
+
+	DefaultDeadTTL      = 7 * 24 * time.Hour
+	DefaultDeadMessages = 10_000
 )
 
 // Bounds of the streams at creation. An operator may change them; EnsureStreams leaves them as they are.
 const (
 	maxStreamBytes = 64 << 20
 	maxRunAge      = 7 * 24 * time.Hour
-	maxDeadLetters = 10_000
-	maxDeadAge     = 7 * 24 * time.Hour
 )
 
 // StreamConfig is what may be chosen about the streams. A zero field takes its default when a stream is made, and
@@ -35,6 +36,8 @@ type StreamConfig struct {
 	EventTTL        time.Duration // how long events are kept, 1m or more; DefaultEventTTL
 	EventBytes      int64         // of all events that are kept, 1 MiB or more; DefaultEventBytes
 	EventMessages   int64         // how many events are kept, 100 or more; DefaultEventMessages
+	DeadTTL         time.Duration // how long messages that could not be accepted are kept, 1m or more; DefaultDeadTTL
+	DeadMessages    int64         // how many of those are kept, 100 or more; DefaultDeadMessages
 }
 
 // Validate reports every field that is out of bounds.
@@ -52,14 +55,24 @@ func (c StreamConfig) Validate() error {
 	if c.DuplicateWindow != 0 && (c.DuplicateWindow < 100*time.Millisecond || c.DuplicateWindow > c.withDefaults().BeatTTL) {
 		invalid.add("duplicate_window", c.DuplicateWindow.String(), "100ms up to beat_ttl")
 	}
-	if c.EventTTL != 0 && c.EventTTL < time.Minute {
-		invalid.add("event_ttl", c.EventTTL.String(), "1m or more")
+	for _, ttl := range []struct {
+		field string
+		value time.Duration
+	}{{"event_ttl", c.EventTTL}, {"dead_ttl", c.DeadTTL}} {
+		if ttl.value != 0 && ttl.value < time.Minute {
+			invalid.add(ttl.field, ttl.value.String(), "1m or more")
+		}
 	}
 	if c.EventBytes != 0 && c.EventBytes < 1<<20 {
 		invalid.add("event_bytes", fmt.Sprint(c.EventBytes), fmt.Sprintf("%d or more", 1<<20))
 	}
-	if c.EventMessages != 0 && c.EventMessages < 100 {
-		invalid.add("event_messages", fmt.Sprint(c.EventMessages), "100 or more")
+	for _, count := range []struct {
+		field string
+		value int64
+	}{{"event_messages", c.EventMessages}, {"dead_messages", c.DeadMessages}} {
+		if count.value != 0 && count.value < 100 {
+			invalid.add(count.field, fmt.Sprint(count.value), "100 or more")
+		}
 	}
 	return invalid.orNil()
 }
@@ -82,6 +95,12 @@ func (c StreamConfig) withDefaults() StreamConfig {
 	}
 	if c.EventMessages == 0 {
 		c.EventMessages = DefaultEventMessages
+	}
+	if c.DeadTTL == 0 {
+		c.DeadTTL = DefaultDeadTTL
+	}
+	if c.DeadMessages == 0 {
+		c.DeadMessages = DefaultDeadMessages
 	}
 	return c
 }
@@ -115,12 +134,12 @@ func (c StreamConfig) streams() []jetstream.StreamConfig {
 		Name:        subjects.DeadStream(),
 		Description: "Messages that could not be read, with the reason in the header " + HeaderReason,
 		Subjects:    []string{subjects.Dead(">")},
-		MaxMsgs:     maxDeadLetters,
+		MaxMsgs:     c.DeadMessages,
 		MaxBytes:    maxStreamBytes,
-		MaxAge:      maxDeadAge,
+		MaxAge:      c.DeadTTL,
 		Discard:     jetstream.DiscardOld,
 		Replicas:    c.Replicas,
-		Duplicates:  c.DuplicateWindow,
+		Duplicates:  min(c.DuplicateWindow, c.DeadTTL),
 	}, {
 		Name:        subjects.EventStream(),
 		Description: "The last events, for whoever was not listening; nothing depends on them",

@@ -82,6 +82,26 @@ func TestAnExistingStreamIsChangedWhereNoMessageIsLost(t *testing.T) {
 	}
 }
 
+func TestTheBoundsOfDeadLettersAreChosenAndLeftAloneWhereTheyAreNot(t *testing.T) {
+	t.Parallel()
+	nc, prefix := testenv.NATS(t)
+	subjects := Subjects{Prefix: prefix}
+	js := ensured(t, nc, StreamConfig{Prefix: prefix})
+	expect := func(maxAge time.Duration, messages int64, duplicates time.Duration) {
+		t.Helper()
+		cfg := streamConfig(t, js, subjects.DeadStream())
+		if cfg.MaxAge != maxAge || cfg.MaxMsgs != messages || cfg.Duplicates != duplicates {
+			t.Errorf("keeps %d for %s, remembers ids for %s; want %d, %s and %s", cfg.MaxMsgs, cfg.MaxAge, cfg.Duplicates, messages, maxAge, duplicates)
+		}
+	}
+	expect(DefaultDeadTTL, DefaultDeadMessages, DefaultDuplicateWindow)
+	// A window that is longer than anything is kept makes way, though nothing was said of it.
+	ensured(t, nc, StreamConfig{Prefix: prefix, DeadTTL: time.Minute, DeadMessages: 100})
+	expect(time.Minute, 100, time.Minute)
+	ensured(t, nc, StreamConfig{Prefix: prefix, EventTTL: time.Hour})
+	expect(time.Minute, 100, time.Minute)
+}
+
 func TestAStreamThatServesSomebodyElseIsRefusedByNameOfTheSetting(t *testing.T) {
 	t.Parallel()
 	nc, prefix := testenv.NATS(t)

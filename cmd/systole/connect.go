@@ -54,10 +54,12 @@ func natsOptions(cfg config.NATS, name string) ([]nats.Option, error) {
 	return options, nil
 }
 
-func (p *process) streams() trigger.StreamConfig {
+// streamConfig is what the settings say of the streams.
+func streamConfig(cfg config.NATS) trigger.StreamConfig {
 	return trigger.StreamConfig{
-		Prefix: p.cfg.NATS.Prefix, BeatTTL: p.cfg.NATS.BeatTTL, Replicas: p.cfg.NATS.Replicas,
-		DuplicateWindow: p.cfg.NATS.DuplicateWindow,
+		Prefix: cfg.Prefix, BeatTTL: cfg.BeatTTL, Replicas: cfg.Replicas, DuplicateWindow: cfg.DuplicateWindow,
+		EventTTL: cfg.EventTTL, EventBytes: int64(cfg.EventBytes), EventMessages: int64(cfg.EventMessages),
+		DeadTTL: cfg.DeadTTL, DeadMessages: int64(cfg.DeadMessages),
 	}
 }
 
@@ -83,11 +85,17 @@ func newStore(cfg config.Config, name string, observe func(string, time.Duration
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := store.New(client, store.Config{
-		Prefix: cfg.Redis.Prefix, Partitions: cfg.Redis.Partitions, RunsPerFlow: cfg.History.RunsPerFlow,
-		RunTTL: cfg.History.RunTTL, Beats: cfg.History.Beats, Observe: observe,
-	})
+	kept := storeConfig(cfg.History, observe)
+	kept.Prefix, kept.Partitions = cfg.Redis.Prefix, cfg.Redis.Partitions
+	st, err := store.New(client, kept)
 	return st, func() { _ = client.Close() }, err
+}
+
+// storeConfig is what the settings say of the history.
+func storeConfig(cfg config.History, observe func(string, time.Duration, error)) store.Config {
+	return store.Config{
+		RunsPerFlow: cfg.RunsPerFlow, RunTTL: cfg.RunTTL, DeadLetters: cfg.DeadLetters, Beats: cfg.Beats, Observe: observe,
+	}
 }
 
 // awaitStore waits for a Redis that is away, and fails on one that is wrong. Health is served meanwhile: a process that

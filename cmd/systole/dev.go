@@ -100,10 +100,7 @@ func (p *process) embed() (*nats.Conn, *store.Store, error) {
 		return nil, nil, err
 	}
 	p.onClose(func() { _ = client.Close() })
-	st, err := store.New(client, store.Config{
-		RunsPerFlow: p.cfg.History.RunsPerFlow, RunTTL: p.cfg.History.RunTTL, Beats: p.cfg.History.Beats,
-		Observe: telemetry.ScriptTimes(p.registry),
-	})
+	st, err := store.New(client, storeConfig(p.cfg.History, telemetry.ScriptTimes(p.registry)))
 	return nc, st, err
 }
 

@@ -107,10 +107,7 @@ func diagnoseNATS(ctx context.Context, cfg config.Config) []finding {
 	if err != nil {
 		return append(findings, finding{"wrong", err.Error()})
 	}
-	streams := trigger.StreamConfig{
-		Prefix: cfg.NATS.Prefix, BeatTTL: cfg.NATS.BeatTTL, Replicas: cfg.NATS.Replicas, DuplicateWindow: cfg.NATS.DuplicateWindow,
-	}
-	if err := trigger.EnsureStreams(ctx, js, streams); err != nil {
+	if err := trigger.EnsureStreams(ctx, js, streamConfig(cfg.NATS)); err != nil {
 		return append(findings, finding{"wrong", fmt.Sprintf("JetStream: %v; is it enabled (nats-server -js), and may this user make streams?", err)})
 	}
 	return append(findings, finding{"ok", "the streams of heartbeats and run-nows are there"})

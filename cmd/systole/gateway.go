@@ -52,7 +52,7 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 // newGateway makes the gateway as the settings say, and has it take new tokens and networks over on reload.
 func (p *process) newGateway(nc *nats.Conn) (*trigger.Gateway, error) {
 	beats, err := trigger.NewPublisher(nc, trigger.PublisherConfig{
-		Streams: p.streams(), AckTimeout: p.cfg.NATS.AckTimeout, Registerer: p.registry,
+		Streams: streamConfig(p.cfg.NATS), AckTimeout: p.cfg.NATS.AckTimeout, Registerer: p.registry,
 	})
 	if err != nil {
 		return nil, err

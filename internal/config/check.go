@@ -57,7 +57,7 @@ func (l *loader) checkWorker() {
 		l.match("worker.groups", group, namePattern, nameAllowed)
 	}
 	within(l, "worker.concurrency", w.Concurrency, 1, 10_000)
-	within(l, "worker.lease", w.Lease, 100*time.Millisecond, time.Hour)
+	within(l, "worker.lease", w.Lease, time.Second, time.Hour)
 	within(l, "worker.drain_timeout", w.DrainTimeout, 0, 24*time.Hour)
 	within(l, "worker.batch", w.Batch, 1, 100)
 }
@@ -77,6 +77,7 @@ func (l *loader) checkHistory() {
 	h := l.cfg.History
 	within(l, "history.runs_per_flow", h.RunsPerFlow, 1, 1_000_000)
 	within(l, "history.run_ttl", h.RunTTL, time.Minute, 10*365*24*time.Hour)
+	within(l, "history.dead_letters", h.DeadLetters, 1, 1_000_000)
 	within(l, "history.log_bytes", h.LogBytes, 1<<10, 16<<20)
 	within(l, "history.beats", h.Beats, 1, 1_000_000)
 }

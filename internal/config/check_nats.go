@@ -30,10 +30,21 @@ func (l *loader) checkNATS() {
 	}
 	within(l, "nats.ack_timeout", n.AckTimeout, 10*time.Millisecond, time.Minute)
 	within(l, "nats.replicas", n.Replicas, 1, 5)
+	l.checkKept(n)
 	if needed(l.Roles, "nats") {
 		l.readable("nats.creds_file", n.CredsFile)
 		l.checkTLS("nats.tls", n.TLS)
 	}
+}
+
+// checkKept holds the bounds of what is kept for those who look later.
+func (l *loader) checkKept(n NATS) {
+	const most = 100_000_000
+	within(l, "nats.event_ttl", n.EventTTL, time.Minute, 365*24*time.Hour)
+	within(l, "nats.event_bytes", n.EventBytes, 1<<20, 1<<40)
+	within(l, "nats.event_messages", n.EventMessages, 100, most)
+	within(l, "nats.dead_ttl", n.DeadTTL, time.Minute, 365*24*time.Hour)
+	within(l, "nats.dead_messages", n.DeadMessages, 100, most)
 }
 
 // checkWindow holds the window against the time that a beat is kept, which JetStream does, too. Its default gives way.

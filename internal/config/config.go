@@ -42,6 +42,11 @@ type NATS struct {
 	DuplicateWindow time.Duration `koanf:"duplicate_window"` // how long an Idempotency-Key is remembered
 	AckTimeout      time.Duration `koanf:"ack_timeout"`      // how long the gateway waits for JetStream before it answers 503
 	Replicas        int           `koanf:"replicas"`         // of each stream
+	EventTTL        time.Duration `koanf:"event_ttl"`        // how long events are kept
+	EventBytes      Size          `koanf:"event_bytes"`      // of all events that are kept; the oldest go first
+	EventMessages   int           `koanf:"event_messages"`   // how many events are kept
+	DeadTTL         time.Duration `koanf:"dead_ttl"`         // how long messages that could not be accepted are kept
+	DeadMessages    int           `koanf:"dead_messages"`    // how many of those are kept
 }
 
 // Redis is the connection to Redis and how its keys are laid out.
@@ -115,9 +120,10 @@ type ExecutorHTTP struct {
 // History bounds what is kept of the past.
 type History struct {
 	RunsPerFlow int           `koanf:"runs_per_flow"`
-	RunTTL      time.Duration `koanf:"run_ttl"`
-	LogBytes    Size          `koanf:"log_bytes"` // per run; the end is kept
-	Beats       int           `koanf:"beats"`     // per group
+	RunTTL      time.Duration `koanf:"run_ttl"`      // also of what failed for good
+	DeadLetters int           `koanf:"dead_letters"` // occurrences that failed for good, per group and partition
+	LogBytes    Size          `koanf:"log_bytes"`    // per run; the end is kept
+	Beats       int           `koanf:"beats"`        // per group
 }
 
 // Metrics is the listener of /healthz, /readyz and /metrics.

@@ -9,6 +9,7 @@ func Default() Config {
 		NATS: NATS{
 			URL: urls("nats://127.0.0.1:4222"), Prefix: "systole", Replicas: 1,
 			BeatTTL: 24 * time.Hour, DuplicateWindow: 2 * time.Minute, AckTimeout: 5 * time.Second,
+			EventTTL: 7 * 24 * time.Hour, EventBytes: 64 << 20, EventMessages: 200_000, DeadTTL: 7 * 24 * time.Hour, DeadMessages: 10_000,
 		},
 		Redis: Redis{URL: urls("redis://127.0.0.1:6379"), Prefix: "systole", Partitions: 1},
 		Gateway: Gateway{
@@ -22,7 +23,7 @@ func Default() Config {
 			Exec: ExecutorExec{KillGrace: 5 * time.Second},
 			HTTP: ExecutorHTTP{ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64},
 		},
-		History: History{RunsPerFlow: 100, RunTTL: 7 * 24 * time.Hour, LogBytes: 64 << 10, Beats: 1000},
+		History: History{RunsPerFlow: 100, RunTTL: 7 * 24 * time.Hour, DeadLetters: 1000, LogBytes: 64 << 10, Beats: 1000},
 		Metrics: Metrics{Listen: "127.0.0.1:9090"},
 		Tracing: Tracing{Sample: 1},
 	}
