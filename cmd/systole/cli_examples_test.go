@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,7 +50,7 @@ func newSite(t *testing.T) site {
 		t.Fatal(err)
 	}
 	s.fill = strings.NewReplacer(
-		"https://systole.example", dev.url, "http://127.0.0.1:8081", dev.url, "http://127.0.0.1:9090", dev.url, "0.0.0.0:8080", "0.0.0.0:0",
+		"https://systole.example", dev.url, "http://127.0.0.1:8080", dev.url, "http://127.0.0.1:8081", dev.url, "http://127.0.0.1:9090", dev.url, "0.0.0.0:8080", "0.0.0.0:0",
 		"systole.yaml", settings, "examples/flows", examples, " flows/", " "+s.flows, "flow.yaml", filepath.Join(s.flows, "flow.yaml"),
 		"orders-sync~1795388654370168", id, "…", firstToken,
 	).Replace
@@ -88,7 +87,7 @@ func (s site) execute(t *testing.T, line string) {
 	environ, args := words(s.environ, line)
 	switch {
 	case args[0] == "curl":
-		if status, body := ask(t, http.MethodGet, args[1], ""); status != http.StatusOK {
+		if status, body := curl(t, args[1:]); status < 200 || status > 299 {
 			t.Errorf("answered %d %s", status, body)
 		}
 	case args[0] != "systole":

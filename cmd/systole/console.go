@@ -17,7 +17,7 @@ import (
 func (a *app) consoleCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "console", Short: "Serve the admin API: flows, runs, logs, heartbeats", Args: cobra.NoArgs,
-		Example: "  systole console --config systole.yaml\n  curl http://127.0.0.1:8081/api/v1/status",
+		Example: consoleExamples,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runConsole(cmd) },
 	}
 	a.configFlag(cmd)

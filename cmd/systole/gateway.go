@@ -16,7 +16,7 @@ import (
 func (a *app) gatewayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gateway", Short: "Take heartbeats over HTTP and publish them to NATS", Args: cobra.NoArgs,
-		Example: "  SYSTOLE_GATEWAY__LISTEN=0.0.0.0:8080 systole gateway --config systole.yaml",
+		Example: gatewayExamples,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runGateway(cmd) },
 	}
 	a.configFlag(cmd)
