@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/systole-run/systole/internal/admin/client"
+	"github.com/systole-run/systole/internal/output"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 )
@@ -39,7 +42,19 @@ variable SYSTOLE_TOKEN. With --wait it fails if a run that it led to failed, or 
 	cmd.Flags().StringVar(&flags.note, "note", "", "text that is kept with the heartbeat")
 	cmd.Flags().StringVar(&flags.key, "idempotency-key", "", "a repeat with the same key within two minutes is no second heartbeat")
 	cmd.Flags().DurationVar(&flags.wait, "wait", 0, "wait this long for what it leads to")
+	cmd.AddCommand(a.beatListCommand())
 	return cmd
+}
+
+func (a *app) beatListCommand() *cobra.Command {
+	var flags apiFlags
+	read := func(ctx context.Context, api *client.Client, page int) (iter.Seq2[store.BeatView, error], error) {
+		return api.Beats(ctx, flags.group, page), nil
+	}
+	return listing(a, &cobra.Command{
+		Use: "list", Short: "List the heartbeats of a group, the newest first: how late each came, how long after the one before, and what it led to",
+		Example: "  systole beat list --limit 10",
+	}, &flags, read, (*output.Printer).Beats)
 }
 
 func (a *app) runBeat(ctx context.Context, flags beatFlags) error {

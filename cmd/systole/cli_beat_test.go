@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/systole-run/systole/store"
 )
 
 // R4.5: a heartbeat by hand.
@@ -50,4 +52,28 @@ func TestARefusedBeatSaysWhyAndExitsWith1(t *testing.T) {
 	dev := startDev(t, nil)
 	run(t, against(dev), "beat", "--wait", "10h").expect(t, exitFailed, "the gateway answered 400 Bad Request", "wait: found")
 	run(t, nil, "beat", "--gateway", dev.url+"/elsewhere").expect(t, exitFailed, "404 Not Found")
+}
+
+func TestBeatListShowsWhatCameAndWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
+	dev := startDev(t, nil, "--flows", folder(t, map[string]string{"good.yaml": goodFlow}))
+	env := against(dev)
+	run(t, env, "beat", "list").expect(t, exitFine, "ID", "AS OF", "LATENESS", "GAP").without(t, "systole beat")
+	for range 3 {
+		run(t, env, "beat", "--note", "by hand", "--wait", "30s").expect(t, exitFine)
+	}
+	var page struct{ Beats []store.BeatView }
+	decode(t, run(t, env, "beat", "list", "-o", "json"), &page)
+	if len(page.Beats) != 3 {
+		t.Fatalf("%d beats: %+v", len(page.Beats), page.Beats)
+	}
+	newest, oldest := page.Beats[0], page.Beats[2]
+	if newest.GapMS == nil || oldest.GapMS != nil || oldest.LatenessMS == nil || oldest.Succeeded != 1 || newest.Note != "by hand" || newest.Source != "systole beat" {
+		t.Errorf("the newest is %+v, the oldest %+v", newest, oldest)
+	}
+	decode(t, run(t, env, "beat", "list", "-o", "json", "--limit", "2"), &page)
+	if len(page.Beats) != 2 || page.Beats[0].ID != newest.ID {
+		t.Errorf("the first two are %+v", page.Beats)
+	}
+	run(t, env, "beat", "list").expect(t, exitFine, "systole beat", newest.ID, oldest.ID)
 }

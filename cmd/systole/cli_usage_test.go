@@ -19,6 +19,8 @@ func TestWrongUsageExitsWith2AndSaysWhatIsAllowed(t *testing.T) {
 		"an unknown subcommand":       {[]string{"flow", "destroy"}, []string{`unknown command "destroy" for "systole flow"`}},
 		"no subcommand":               {[]string{"flow"}, []string{"found no subcommand", "validate"}},
 		"an unknown flag":             {[]string{"version", "--fast"}, []string{"unknown flag: --fast"}},
+		"no command of heartbeats":    {[]string{"beat", "lst"}, []string{`unknown command "lst" for "systole beat"`}},
+		"a bad group of heartbeats":   {[]string{"beat", "list", "--group", "A B"}, []string{`--group: found "A B"`}},
 		"an argument too many":        {[]string{"version", "now"}, []string{`unknown command "now"`}},
 		"a missing argument":          {[]string{"flow", "show"}, []string{"systole flow show: found 0 arguments, allowed are exactly: FLOW"}},
 		"two where one is":            {[]string{"run", "logs", "a", "b"}, []string{"found 2 arguments, allowed are exactly: RUN"}},
@@ -95,7 +97,7 @@ func TestEveryCommandHasHelpWithAnExampleThatCallsIt(t *testing.T) {
 func TestEveryCommandThatTalksToTheAPITakesServerAndTokenFile(t *testing.T) {
 	t.Parallel()
 	alone := map[string]bool{"flow validate": true, "flow schema": true, "config check": true, "config show": true, "version": true, "doctor": true, "dev": true, "gateway": true, "worker": true, "console": true, "beat": true}
-	lists := map[string]bool{"flow list": true, "flow show": true, "flow preview": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true, "flow slots": true, "dead list": true}
+	lists := map[string]bool{"flow list": true, "flow show": true, "flow preview": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true, "flow slots": true, "dead list": true, "beat list": true}
 	for _, cmd := range commands() {
 		name := strings.TrimPrefix(cmd.CommandPath(), "systole ")
 		talks := cmd.Flags().Lookup("server") != nil && cmd.Flags().Lookup("token-file") != nil
@@ -113,7 +115,7 @@ func commands() []*cobra.Command {
 	var leaves []*cobra.Command
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
-		if !cmd.HasSubCommands() && cmd.Name() != "help" && cmd.Name() != "completion" {
+		if (!cmd.HasSubCommands() || cmd.Example != "") && cmd.Name() != "help" && cmd.Name() != "completion" {
 			leaves = append(leaves, cmd)
 		}
 		for _, child := range cmd.Commands() {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"strings"
 
@@ -31,10 +30,6 @@ func (f *apiFlags) add(cmd *cobra.Command) {
 
 func (f *apiFlags) addGroup(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.group, "group", store.DefaultGroup, "group of flows")
-}
-
-func (f *apiFlags) addLimit(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.limit, "limit", 100, "how many to show at most; 0 for all")
 }
 
 // formatFlag adds the flag of every command that shows something.
@@ -96,21 +91,6 @@ func checkGroup(group string) error {
 }
 
 func (a *app) printer(format output.Format) *output.Printer { return output.New(a.out, format) }
-
-// take collects up to limit elements, or all if limit is 0.
-func take[T any](all iter.Seq2[T, error], limit int) ([]T, error) {
-	var taken []T
-	for element, err := range all {
-		if err != nil {
-			return nil, err
-		}
-		taken = append(taken, element)
-		if limit > 0 && len(taken) >= limit {
-			break
-		}
-	}
-	return taken, nil
-}
 
 // exactly asks for a number of arguments, each with a name.
 func exactly(names ...string) cobra.PositionalArgs {

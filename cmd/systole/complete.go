@@ -26,7 +26,7 @@ type completion func(cmd *cobra.Command, args []string, typed string) ([]string,
 // completeFlows offers the names of flows for the first argument.
 func (a *app) completeFlows(flags *apiFlags) completion {
 	return once(complete(a, flags, func(ctx context.Context, api *client.Client) iter.Seq2[store.FlowView, error] {
-		return api.Flows(ctx, flags.group)
+		return api.Flows(ctx, flags.group, mostLookedAt)
 	}, func(flow store.FlowView) string { return flow.Name }))
 }
 

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/systole-run/systole/internal/admin/client"
-	"github.com/systole-run/systole/internal/admin/wire"
+	"github.com/systole-run/systole/internal/output"
+	"github.com/systole-run/systole/store"
 )
 
 func (a *app) deadCommand() *cobra.Command {
@@ -16,30 +19,12 @@ func (a *app) deadCommand() *cobra.Command {
 
 func (a *app) deadListCommand() *cobra.Command {
 	var flags apiFlags
-	cmd := &cobra.Command{
-		Use: "list", Short: "List occurrences that failed for good, the newest first, by their last run", Args: cobra.NoArgs,
-		Example: "  systole dead list -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := a.client(flags)
-			if err != nil {
-				return err
-			}
-			page := flags.limit
-			if page == 0 || page > wire.MaxPage {
-				page = wire.MaxPage
-			}
-			runs, err := take(api.Dead(cmd.Context(), flags.group, page), flags.limit)
-			if err != nil {
-				return err
-			}
-			return a.printer(flags.format).Runs(runs)
-		},
+	read := func(ctx context.Context, api *client.Client, page int) (iter.Seq2[store.Run, error], error) {
+		return api.Dead(ctx, flags.group, page), nil
 	}
-	flags.add(cmd)
-	flags.addGroup(cmd)
-	formatFlag(cmd, &flags.format)
-	flags.addLimit(cmd)
-	return cmd
+	return listing(a, &cobra.Command{
+		Use: "list", Short: "List occurrences that failed for good, the newest first, by their last run", Example: "  systole dead list -o json",
+	}, &flags, read, (*output.Printer).Runs)
 }
 
 func (a *app) deadRetryCommand() *cobra.Command {

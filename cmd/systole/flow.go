@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/systole-run/systole/internal/admin/client"
 	"github.com/systole-run/systole/internal/admin/wire"
 	"github.com/systole-run/systole/internal/manifest"
 	"github.com/systole-run/systole/internal/output"
+	"github.com/systole-run/systole/store"
 )
 
 func (a *app) flowCommand() *cobra.Command {
@@ -46,26 +50,12 @@ func (a *app) flowValidateCommand() *cobra.Command {
 
 func (a *app) flowListCommand() *cobra.Command {
 	var flags apiFlags
-	cmd := &cobra.Command{
-		Use: "list", Short: "List flows and where they stand", Args: cobra.NoArgs,
-		Example: "  systole flow list -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := a.client(flags)
-			if err != nil {
-				return err
-			}
-			flows, err := take(api.Flows(cmd.Context(), flags.group), flags.limit)
-			if err != nil {
-				return err
-			}
-			return a.printer(flags.format).Flows(flows)
-		},
+	read := func(ctx context.Context, api *client.Client, page int) (iter.Seq2[store.FlowView, error], error) {
+		return api.Flows(ctx, flags.group, page), nil
 	}
-	flags.add(cmd)
-	flags.addGroup(cmd)
-	formatFlag(cmd, &flags.format)
-	flags.addLimit(cmd)
-	return cmd
+	return listing(a, &cobra.Command{
+		Use: "list", Short: "List flows and where they stand", Example: "  systole flow list -o json",
+	}, &flags, read, (*output.Printer).Flows)
 }
 
 func (a *app) flowRunCommand() *cobra.Command {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/systole-run/systole/internal/admin/client"
 	"github.com/systole-run/systole/internal/output"
 	"github.com/systole-run/systole/store"
 )
@@ -18,33 +21,16 @@ func (a *app) runCommand() *cobra.Command {
 func (a *app) runListCommand() *cobra.Command {
 	var flags apiFlags
 	var flow, status string
-	cmd := &cobra.Command{
-		Use: "list", Short: "List runs, those under way first and then the newest", Args: cobra.NoArgs,
-		Example: "  systole run list --status failed\n  systole run list --flow orders-sync -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := a.client(flags)
-			if err != nil {
-				return err
-			}
-			page := flags.limit
-			if page <= 0 || page > 1000 {
-				page = 1000
-			}
-			if status != "" && !slices.Contains(store.Statuses, store.Status(status)) {
-				return usageError{fmt.Errorf("--status: found %q, allowed are %v", status, store.Statuses)}
-			}
-			filter := store.RunFilter{Flow: flow, Status: store.Status(status), Limit: page}
-			runs, err := take(api.Runs(cmd.Context(), flags.group, filter), flags.limit)
-			if err != nil {
-				return err
-			}
-			return a.printer(flags.format).Runs(runs)
-		},
+	read := func(ctx context.Context, api *client.Client, page int) (iter.Seq2[store.Run, error], error) {
+		if status != "" && !slices.Contains(store.Statuses, store.Status(status)) {
+			return nil, usageError{fmt.Errorf("--status: found %q, allowed are %v", status, store.Statuses)}
+		}
+		return api.Runs(ctx, flags.group, store.RunFilter{Flow: flow, Status: store.Status(status), Limit: page}), nil
 	}
-	flags.add(cmd)
-	flags.addGroup(cmd)
-	formatFlag(cmd, &flags.format)
-	flags.addLimit(cmd)
+	cmd := listing(a, &cobra.Command{
+		Use: "list", Short: "List runs, those under way first and then the newest",
+		Example: "  systole run list --status failed\n  systole run list --flow orders-sync -o json",
+	}, &flags, read, (*output.Printer).Runs)
 	cmd.Flags().StringVar(&flow, "flow", "", "only runs of this flow")
 	cmd.Flags().StringVar(&status, "status", "", "only runs with this status: pending, in_progress, success, failed or cancelled")
 	_ = cmd.RegisterFlagCompletionFunc("flow", a.completeFlows(&flags)) // fails only for a flag that is not there

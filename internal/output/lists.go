@@ -70,11 +70,11 @@ func (p *Printer) Beats(beats []store.BeatView) error {
 	rows := make([][]cell, len(beats))
 	for i, beat := range beats {
 		rows[i] = []cell{
-			word(beat.ID), word(beat.Group), word(beat.Source), when(&beat.AsOf), count(beat.FlowsDue), count(beat.FlowsTriggered),
+			word(beat.ID), word(beat.Group), word(beat.Source), when(&beat.AsOf), lasting(beat.LatenessMS), lasting(beat.GapMS), count(beat.FlowsDue), count(beat.FlowsTriggered),
 			count(beat.Running), count(beat.Succeeded), alarm(beat.Failed), when(beat.SettledAt),
 		}
 	}
-	head := []string{"ID", "GROUP", "SOURCE", "AS OF", "DUE", "TRIGGERED", "RUNNING", "SUCCEEDED", "FAILED", "SETTLED"}
+	head := []string{"ID", "GROUP", "SOURCE", "AS OF", "LATENESS", "GAP", "DUE", "TRIGGERED", "RUNNING", "SUCCEEDED", "FAILED", "SETTLED"}
 	return p.print(struct {
 		Beats []store.BeatView `json:"beats"`
 	}{list(beats)}, head, rows)
@@ -92,6 +92,14 @@ func (p *Printer) Status(groups []store.GroupStatus) error {
 	return p.print(struct {
 		Groups []store.GroupStatus `json:"groups"`
 	}{list(groups)}, head, rows)
+}
+
+// lasting is a duration in ms that may be left out.
+func lasting(ms *int64) cell {
+	if ms == nil {
+		return word("")
+	}
+	return word(store.Duration(time.Duration(*ms) * time.Millisecond).String())
 }
 
 func schedule(flow store.DataFlow) string {

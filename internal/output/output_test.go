@@ -54,10 +54,10 @@ a~1   g       failed    error    2         2026-11-22 09:00:00Z   2s     w1     
 a~2   g       pending   -        0         -                      -      -        -
 `},
 		"beats": {func(p *output.Printer) error {
-			return p.Beats([]store.BeatView{{ID: "b", Group: "g", Source: "cron", AsOf: *at(0), FlowsDue: 3, FlowsTriggered: 3, Succeeded: 2, Failed: 1, SettledAt: at(4)}})
+			return p.Beats([]store.BeatView{{ID: "b", Group: "g", Source: "cron", AsOf: *at(0), GapMS: new(int64(90_500)), FlowsDue: 3, FlowsTriggered: 3, Succeeded: 2, Failed: 1, SettledAt: at(4)}})
 		}, `
-ID   GROUP   SOURCE   AS OF                  DUE   TRIGGERED   RUNNING   SUCCEEDED   FAILED   SETTLED
-b    g       cron     2026-11-22 09:00:00Z   3     3           0         2           1        2026-11-22 09:00:04Z
+ID   GROUP   SOURCE   AS OF                  LATENESS   GAP       DUE   TRIGGERED   RUNNING   SUCCEEDED   FAILED   SETTLED
+b    g       cron     2026-11-22 09:00:00Z   -          1m30.5s   3     3           0         2           1        2026-11-22 09:00:04Z
 `},
 		"status": {func(p *output.Printer) error {
 			return p.Status([]store.GroupStatus{{Group: "g", Flows: 4, Due: 3, Queued: 2, Running: 1, LastBeatID: "b", LastBeatAt: at(0)}})

@@ -84,7 +84,7 @@ func TestTheClientDoesWhatTheCommandsNeed(t *testing.T) {
 	if status, err := c.Status(ctx); err != nil || len(status) != 1 || status[0].Flows != 2 {
 		t.Errorf("status is %+v, %v", status, err)
 	}
-	for beat, err := range c.Beats(ctx, "") {
+	for beat, err := range c.Beats(ctx, "", 0) {
 		t.Errorf("beats are %+v, %v", beat, err)
 	}
 	if err := c.DeleteFlow(ctx, "", "b"); err != nil {
@@ -108,7 +108,7 @@ func TestListingsGoThroughAllPages(t *testing.T) {
 		t.Fatalf("apply gives %d changes, %v", len(changes), err)
 	}
 	var names []string
-	for view, err := range c.Flows(ctx, "default") {
+	for view, err := range c.Flows(ctx, "default", 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestARefusalNamesEveryField(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "GET /api/v1/status: 401 Unauthorized: a token is needed") {
 		t.Errorf("got %v", err)
 	}
-	for _, err := range dial(t, server, "wrong").Flows(ctx, "") {
+	for _, err := range dial(t, server, "wrong").Flows(ctx, "", 0) {
 		if err == nil || !strings.Contains(err.Error(), "401 Unauthorized") || strings.Contains(err.Error(), "wrong") {
 			t.Errorf("got %v", err)
 		}

@@ -12,12 +12,12 @@ import (
 	"github.com/systole-run/systole/store"
 )
 
-// Flows goes through a group's flows by name, page by page. After an error it ends.
-func (c *Client) Flows(ctx context.Context, group string) iter.Seq2[store.FlowView, error] {
+// Flows goes through a group's flows by name, in pages of this size. After an error it ends.
+func (c *Client) Flows(ctx context.Context, group string, page int) iter.Seq2[store.FlowView, error] {
 	return pages(func(after string) ([]store.FlowView, string, error) {
-		var page wire.FlowPage
-		err := c.call(ctx, http.MethodGet, "/api/v1/flows", query(group, wire.MaxPage, after), nil, &page)
-		return page.Flows, page.Next, err
+		var got wire.FlowPage
+		err := c.call(ctx, http.MethodGet, "/api/v1/flows", query(group, page, after), nil, &got)
+		return got.Flows, got.Next, err
 	})
 }
 
@@ -36,12 +36,12 @@ func (c *Client) Runs(ctx context.Context, group string, filter store.RunFilter)
 	})
 }
 
-// Beats goes through a group's heartbeats, the newest first, page by page. After an error it ends.
-func (c *Client) Beats(ctx context.Context, group string) iter.Seq2[store.BeatView, error] {
+// Beats goes through a group's heartbeats, the newest first, in pages of this size. After an error it ends.
+func (c *Client) Beats(ctx context.Context, group string, page int) iter.Seq2[store.BeatView, error] {
 	return pages(func(after string) ([]store.BeatView, string, error) {
-		var page wire.BeatPage
-		err := c.call(ctx, http.MethodGet, "/api/v1/beats", query(group, 0, after), nil, &page)
-		return page.Beats, page.Next, err
+		var got wire.BeatPage
+		err := c.call(ctx, http.MethodGet, "/api/v1/beats", query(group, page, after), nil, &got)
+		return got.Beats, got.Next, err
 	})
 }
 
