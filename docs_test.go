@@ -1,7 +1,10 @@
 package systole_test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -37,6 +40,30 @@ func TestTheTriggerIsDocumented(t *testing.T) {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s does not say %q", file, want)
 			}
+		}
+	}
+}
+
+// A metric that the documentation names is one that the code registers: some names are put together from parts.
+func TestTheMetricsInTheDocumentationExist(t *testing.T) {
+	t.Parallel()
+	code := ""
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			code += read(t, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`systole_([a-z_]+)`").FindAllStringSubmatch(read(t, "README.md"), -1)
+	if len(named) < 7 {
+		t.Errorf("README.md names %d metrics", len(named))
+	}
+	for _, name := range named {
+		if !strings.Contains(code, `"systole_`+name[1]+`"`) && !strings.Contains(code, `"`+name[1]+`"`) {
+			t.Errorf("README.md names systole_%s, which nothing registers", name[1])
 		}
 	}
 }

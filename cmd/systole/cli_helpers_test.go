@@ -208,6 +208,12 @@ func askWith(t *testing.T, client *http.Client, method, url, token string) (stat
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
+	return send(t, client, request)
+}
+
+// send sends a request and gives status and body.
+func send(t *testing.T, client *http.Client, request *http.Request) (status int, body string) {
+	t.Helper()
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
