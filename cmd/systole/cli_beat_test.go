@@ -76,4 +76,11 @@ func TestBeatListShowsWhatCameAndWhatBecameOfIt(t *testing.T) {
 		t.Errorf("the first two are %+v", page.Beats)
 	}
 	run(t, env, "beat", "list").expect(t, exitFine, "systole beat", newest.ID, oldest.ID)
+
+	var all struct{ Groups []store.GroupStatus }
+	decode(t, run(t, env, "status", "-o", "json"), &all)
+	if len(all.Groups) != 1 || all.Groups[0].Flows != 1 || all.Groups[0].LastBeatID != newest.ID {
+		t.Errorf("the groups stand at %+v", all.Groups)
+	}
+	run(t, env, "status").expect(t, exitFine, "LAST BEAT", newest.ID)
 }

@@ -97,7 +97,7 @@ func TestEveryCommandHasHelpWithAnExampleThatCallsIt(t *testing.T) {
 func TestEveryCommandThatTalksToTheAPITakesServerAndTokenFile(t *testing.T) {
 	t.Parallel()
 	alone := map[string]bool{"flow validate": true, "flow schema": true, "config check": true, "config show": true, "version": true, "doctor": true, "dev": true, "gateway": true, "worker": true, "console": true, "beat": true}
-	lists := map[string]bool{"flow list": true, "flow show": true, "flow preview": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true, "flow slots": true, "dead list": true, "beat list": true}
+	lists := map[string]bool{"flow list": true, "flow show": true, "flow preview": true, "flow apply": true, "flow validate": true, "run list": true, "run show": true, "flow slots": true, "dead list": true, "beat list": true, "status": true}
 	for _, cmd := range commands() {
 		name := strings.TrimPrefix(cmd.CommandPath(), "systole ")
 		talks := cmd.Flags().Lookup("server") != nil && cmd.Flags().Lookup("token-file") != nil

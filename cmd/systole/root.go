@@ -107,7 +107,7 @@ Exit status: 0 fine, 1 failed, 2 wrong usage or configuration.`,
 	root.SetErr(a.err)
 	root.AddCommand(
 		a.devCommand(), a.gatewayCommand(), a.workerCommand(), a.consoleCommand(),
-		a.beatCommand(), a.flowCommand(), a.runCommand(), a.deadCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),
+		a.beatCommand(), a.flowCommand(), a.runCommand(), a.deadCommand(), a.statusCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
 }
