@@ -25,7 +25,7 @@ const (
 	shortLease = 50 * time.Millisecond
 	// The walk goes on until each of these was met so often, which takes a second or so.
 	enough  = 30
-	givenUp = time.Minute
+	givenUp = 2 * time.Minute
 )
 
 // RunConcurrently has clients with a store and a connection of their own claim, renew, complete and hand back the same flows at the
