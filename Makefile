@@ -40,6 +40,10 @@ dist: ## Binaries for every system in SYSTEMS, into dist/
 test: deps-test ## Every test under the race detector, against a real Redis and a real NATS
 	go test -race -timeout $(TIMEOUT) -p $(P) -run '$(RUN)' $(PKG)
 
+.PHONY: model
+model: deps-test ## The store against its model, WALKS (default 1500) on each of four lanes: more than 100,000 steps
+	go test ./store -count 1 -timeout 20m -v -run TestStoreConforms -rapid.checks=$(or $(WALKS),1500) | grep -v '^=== '
+
 .PHONY: deps-test
 deps-test: # What the tests talk to and Go modules do not bring
 	@./tools/need redis-server

@@ -95,7 +95,7 @@ func TestTheSuiteNoticesWhenARuleIsMissingFromAScript(t *testing.T) {
 }
 
 // falsify gives the failure of the first walk on which the property fails, or "". It shrinks nothing.
-func falsify(property func(*rapid.T)) string {
+func falsify(property func(*rapid.T, func())) string {
 	quiet, found := &quietTB{}, false
 	done := make(chan struct{})
 	go func() {
@@ -105,7 +105,7 @@ func falsify(property func(*rapid.T)) string {
 				return
 			}
 			defer func() { found = found || t.Failed() }()
-			property(t)
+			property(t, func() {})
 		})
 	}()
 	<-done

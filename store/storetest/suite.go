@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,21 +16,42 @@ import (
 // NewStore makes the store under test over a client and a configuration.
 type NewStore func(client redis.UniversalClient, cfg store.Config) (*store.Store, error)
 
-// Run puts the store that newStore makes through the suite. The flags of rapid say how long: -rapid.checks walks of about
-// -rapid.steps steps.
+// lanes is how many walks go on at once, each over a connection of its own.
+const lanes = 4
+
+// Run puts the store that newStore makes through the suite, and tells how many steps that were. The flags of rapid say how
+// long: lanes times -rapid.checks walks of about -rapid.steps steps.
 func Run(t *testing.T, newStore NewStore) {
-	rapid.Check(t, Property(t, newStore))
+	var steps atomic.Int64
+	for lane := range lanes {
+		t.Run(fmt.Sprint("lane ", lane), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, counting(&steps, Property(t, newStore)))
+		})
+	}
+	t.Cleanup(func() { t.Logf("walked %d steps", steps.Load()) })
 }
 
-// Property is the suite as one property, for those who want to look at its failure. It is for one goroutine at a time.
-func Property(t testing.TB, newStore NewStore) func(*rapid.T) {
+// counting adds up the steps of the walks: the suite checks all that Redis holds once after each.
+func counting(steps *atomic.Int64, property func(*rapid.T, func())) func(*rapid.T) {
+	return func(t *rapid.T) { property(t, func() { steps.Add(1) }) }
+}
+
+// Property is the suite as one property, for those who want to look at its failure: a walk that calls stepped after each
+// step. It is for one goroutine at a time.
+func Property(t testing.TB, newStore NewStore) func(walk *rapid.T, stepped func()) {
 	client, prefix := testenv.Redis(t)
 	lossy := new(lossyHook)
 	client.AddHook(lossy)
-	return func(t *rapid.T) {
+	return func(t *rapid.T, stepped func()) {
 		m := newMachine(t, client, lossy, testenv.UniqueName(prefix+"-"), newStore)
 		defer m.forget()
-		t.Repeat(m.actions())
+		actions := m.actions()
+		actions[""] = func(t *rapid.T) {
+			m.check(t)
+			stepped()
+		}
+		t.Repeat(actions)
 	}
 }
 
@@ -44,7 +67,6 @@ const (
 
 func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
-		"":             m.check,
 		"put":          m.putFlow,
 		"put-many":     m.putMany,
 		"change-held":  m.changeHeld,
