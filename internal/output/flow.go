@@ -22,15 +22,19 @@ func (p *Printer) Flow(flow store.FlowView, slots []store.SlotRange, unread erro
 		{"KIND", word(flow.Kind())},
 		{"SCHEDULE", word(schedule(flow.DataFlow))},
 		{"TIMEOUT", word(flow.Timeout.String())},
-		{"STATE", standing(flow)},
+		{"OVERLAP", word(string(flow.Overlap))},
 	}
+	if key := flow.Concurrency; key != nil {
+		facts = append(facts, fact{"CONCURRENCY", word(fmt.Sprintf("%s, at most %d", key.Key, key.Max))})
+	}
+	facts = append(facts, fact{"STATE", standing(flow)})
 	if flow.Paused {
 		facts = append(facts, fact{"PAUSED", when(flow.PausedAt)}, fact{"REASON", word(flow.PausedReason)})
 	}
 	facts = append(
 		facts,
 		fact{"NEXT SLOT", when(flow.NextSlot)},
-		fact{"RUNNING", word(flow.RunningID)},
+		fact{"RUNNING", word(running(flow))},
 		fact{"LAST RUN", word(flow.LastRunID)},
 		fact{"LAST", status(flow.LastStatus)},
 		fact{"LAST END", when(flow.LastEndedAt)},
@@ -44,6 +48,14 @@ func (p *Printer) Flow(flow store.FlowView, slots []store.SlotRange, unread erro
 		return err
 	}
 	return p.Slots(slots)
+}
+
+// running names the run under way, or the newest of several.
+func running(flow store.FlowView) string {
+	if flow.Running > 1 {
+		return fmt.Sprintf("%s and %d more", flow.RunningID, flow.Running-1)
+	}
+	return flow.RunningID
 }
 
 // tally counts slots by what became of them.

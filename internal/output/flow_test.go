@@ -31,6 +31,7 @@ func shownAs(t *testing.T, format output.Format, show func(*output.Printer) erro
 func TestAFlowIsShownWithItsPauseAndItsLastSlots(t *testing.T) {
 	t.Parallel()
 	flow := flows()[0]
+	flow.Overlap, flow.Concurrency, flow.Running, flow.RunningID = store.OverlapAllow, &store.Concurrency{Key: "warehouse", Max: 2}, 3, "orders~3"
 	flow.Description, flow.Timeout, flow.Due, flow.Paused, flow.PausedReason, flow.PausedAt = "Orders", 0, false, true, strings.Repeat("moving the warehouse ", 5), at(10)
 	got := shownAs(t, output.Table, func(p *output.Printer) error { return p.Flow(flow, slots(), nil) })
 	want := `NAME          orders
@@ -39,11 +40,13 @@ DESCRIPTION   Orders
 KIND          exec
 SCHEDULE      every 5m
 TIMEOUT       0s
-STATE         paused
+OVERLAP       allow
+CONCURRENCY   warehouse, at most 2
+STATE         running, then paused
 PAUSED        2026-11-22 09:00:10Z
 REASON        moving the warehouse moving the warehouse moving the warehouse moving the warehouse moving the warehouse
 NEXT SLOT     2026-11-22 09:00:00Z
-RUNNING       -
+RUNNING       orders~3 and 2 more
 LAST RUN      -
 LAST          failed
 LAST END      2026-11-22 09:00:01Z
@@ -87,5 +90,19 @@ func TestOneSlotIsShownWithAllOfItsReason(t *testing.T) {
 	}
 	if got := shownAs(t, output.JSON, func(p *output.Printer) error { return p.Slots(nil) }); strings.Join(strings.Fields(got), "") != `{"slots":[]}` {
 		t.Errorf("none are %s", got)
+	}
+}
+
+func TestARunThatIsPendingSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	runs := []store.Run{
+		{ID: "a~1", Status: store.StatusPending, WaitsFor: "one of 2 places of concurrency key warehouse"},
+		{ID: "a~2", Status: store.StatusPending, DueAt: at(7)},
+	}
+	got := shownAs(t, output.Table, func(p *output.Printer) error { return p.Runs(runs) })
+	for _, want := range []string{"waits for one of 2 places of concurrency key warehouse", "waits for a heartbeat from 2026-11-22 09:00:07Z on"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
 	}
 }

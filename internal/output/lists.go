@@ -39,6 +39,21 @@ func (p *Printer) Definitions(flows []Definition) error {
 	}{list(flows)}, []string{"NAME", "GROUP", "KIND", "SCHEDULE", "FILE", "LINE"}, rows)
 }
 
+// said is what there is to say of a run, in a sentence.
+func said(run store.Run) string {
+	switch {
+	case run.Error != "":
+		return run.Error
+	case run.Status != store.StatusPending:
+		return run.Message
+	case run.DueAt != nil:
+		return "waits for a heartbeat from " + when(run.DueAt).text + " on"
+	case run.WaitsFor != "":
+		return "waits for " + run.WaitsFor
+	}
+	return ""
+}
+
 // Runs shows runs; a nil list is an empty one.
 func (p *Printer) Runs(runs []store.Run) error {
 	rows := make([][]cell, len(runs))
@@ -47,16 +62,12 @@ func (p *Printer) Runs(runs []store.Run) error {
 		if run.EndedAt != nil {
 			took = (time.Duration(run.DurationMS) * time.Millisecond).String()
 		}
-		said := run.Message
-		if run.Error != "" {
-			said = run.Error
-		}
 		reason := run.Reason
 		if run.CancelRequested && !run.Status.Final() {
 			reason = "cancel_requested"
 		}
 		rows[i] = []cell{
-			word(run.ID), word(run.Group), status(run.Status), word(reason), count(run.Attempt), when(run.StartedAt), word(took), word(run.Worker), word(said),
+			word(run.ID), word(run.Group), status(run.Status), word(reason), count(run.Attempt), when(run.StartedAt), word(took), word(run.Worker), word(said(run)),
 		}
 	}
 	head := []string{"ID", "GROUP", "STATUS", "REASON", "ATTEMPT", "STARTED", "TOOK", "WORKER", "MESSAGE"}
