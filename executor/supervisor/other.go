@@ -1,0 +1,32 @@
+//go:build unix && !linux
+
+package supervisor
+
+import (
+	"os/exec"
+	"time"
+)
+
+// supported: only Linux has subreapers, PDEATHSIG, ptrace as it is used here, and pidfds.
+const supported = false
+
+const programPath = ""
+
+func bootTime(time.Time) int64 { return 0 }
+
+func waitFor(*exec.Cmd, time.Duration) bool { return true }
+
+func endMarked(uint64) bool { return true }
+
+func serve() int { return 1 }
+
+// Host is what a host offers to runs.
+type Host struct {
+	Supervised     error
+	Strict         error
+	Landlock       int
+	UserNamespaces bool
+}
+
+// Probe looks at this host.
+func Probe() Host { return Host{Supervised: errNotLinux, Strict: errNotLinux} }

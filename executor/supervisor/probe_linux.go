@@ -1,0 +1,60 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+
+	seccomp "github.com/elastic/go-seccomp-bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Host is what a host offers to runs.
+type Host struct {
+	// Supervised is nil where processes can be supervised, and else says what is missing.
+	Supervised error
+	// Strict is nil where there can be a strict sandbox, and else says what is missing.
+	Strict error
+	// Landlock is the version of Landlock, 0 for none. 4 is needed for ports.
+	Landlock int
+	// UserNamespaces says that a strict sandbox also has user and network namespaces.
+	UserNamespaces bool
+}
+
+// Probe looks at this host. It starts a process or two, and needs Main.
+func Probe() Host {
+	host := Host{Landlock: landlockVersion()}
+	switch {
+	case !called.Load():
+		host.Supervised = errNotCalled
+	default:
+		host.Supervised = tryStart(&syscall.SysProcAttr{Ptrace: true, Setsid: true})
+	}
+	host.Strict = host.Supervised
+	if host.Strict == nil && host.Landlock < landlockTruncate {
+		host.Strict = fmt.Errorf("landlock: found version %d, needed is %d or above (Linux 6.2, and landlock among the kernel's LSMs)", host.Landlock, landlockTruncate)
+	}
+	if host.Strict == nil && !seccomp.Supported() {
+		host.Strict = errors.New("seccomp: this kernel does not have it")
+	}
+	host.UserNamespaces = host.Supervised == nil && tryStart(&syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: syscall.Geteuid(), Size: 1}},
+	}) == nil
+	return host
+}
+
+// tryStart starts this program in some way, as one that ends at once.
+func tryStart(attributes *syscall.SysProcAttr) error {
+	cmd := &exec.Cmd{Path: programPath, Args: []string{probeName}, Env: []string{}, SysProcAttr: attributes}
+	if !attributes.Ptrace {
+		return cmd.Run()
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("ptrace: %w", err)
+	}
+	_ = cmd.Process.Kill() // it waits before its first instruction
+	_ = cmd.Wait()
+	return nil
+}

@@ -1,0 +1,105 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// namespaces are those that a command starts in, as flags of clone. Only root can have a network namespace without a
+// user namespace; a command that runs as another user cannot have the latter, in which that user does not exist.
+func namespaces(box Sandbox, noUserNS bool) uintptr {
+	if box.Level != LevelStrict {
+		return 0
+	}
+	var flags uintptr
+	if len(box.Ports) == 0 {
+		flags |= unix.CLONE_NEWNET
+	}
+	switch {
+	case box.User == nil && !noUserNS:
+		flags |= unix.CLONE_NEWUSER
+	case !capable(unix.CAP_SYS_ADMIN):
+		flags = 0
+	}
+	return flags
+}
+
+// capable reports whether this process has a capability.
+func capable(capability int) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return false
+	}
+	return data[capability/32].Effective&(1<<(capability%32)) != 0
+}
+
+// confine takes from the calling thread, and so from what it forks, what the sandbox forbids. There is no way back. It
+// gives what was applied, the namespaces to come included.
+func confine(box Sandbox, flags uintptr) (applied []string, err error) {
+	if box.Level == LevelNone {
+		return []string{"limits"}, nil
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return nil, &SandboxError{"no_new_privs", err}
+	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // the umask is the process's otherwise
+		return nil, &SandboxError{"umask", err}
+	}
+	unix.Umask(0o077)
+	applied = []string{"limits", "no_new_privs", "umask 077"}
+	if box.User != nil {
+		applied = append(applied, fmt.Sprintf("user %d", *box.User))
+	}
+	if box.Level != LevelStrict {
+		return append(applied, "capabilities less ptrace and resource"), dropCapabilities(unix.CAP_SYS_PTRACE, unix.CAP_SYS_RESOURCE)
+	}
+	if err := dropCapabilities(allCapabilities()...); err != nil {
+		return nil, err
+	}
+	landlock, err := restrictFiles(box)
+	if err != nil {
+		return nil, &SandboxError{"landlock", err}
+	}
+	if err := denySystemCalls(box, flags); err != nil {
+		return nil, &SandboxError{"seccomp", err}
+	}
+	applied = append(applied, "no capabilities", landlock, "seccomp")
+	if flags&unix.CLONE_NEWUSER != 0 {
+		applied = append(applied, "user namespace")
+	}
+	if flags&unix.CLONE_NEWNET != 0 {
+		applied = append(applied, "network namespace")
+	}
+	return applied, nil
+}
+
+func allCapabilities() []int {
+	all := make([]int, unix.CAP_LAST_CAP+1)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// dropCapabilities takes capabilities from every program that is executed from here on. Who may not do that has none to give:
+// no_new_privs is set.
+func dropCapabilities(capabilities ...int) error {
+	err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	if err != nil && !errors.Is(err, unix.EINVAL) {
+		return &SandboxError{"ambient capabilities", err}
+	}
+	if !capable(unix.CAP_SETPCAP) && os.Geteuid() != 0 {
+		return nil
+	}
+	for _, capability := range capabilities {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0)
+		if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: this kernel does not know it
+			return &SandboxError{"capabilities", err}
+		}
+	}
+	return nil
+}
