@@ -131,5 +131,6 @@ func preferLess(pid int, ordinary *unix.SchedAttr) error {
 	if ordinary == nil {
 		return nil
 	}
-	return os.NewSyscallError("sched_setattr", unix.SchedSetAttr(pid, ordinary, 0))
+	attributes := *ordinary // the call writes to it
+	return os.NewSyscallError("sched_setattr", unix.SchedSetAttr(pid, &attributes, 0))
 }

@@ -9,13 +9,15 @@ import (
 	"github.com/systole-run/systole/executor/supervisor"
 )
 
-// bomb forks for ever, in sessions of its own.
+// bomb forks as fast as it can, in sessions of its own, up to a thousand processes, so that a failing test leaves a machine
+// that can still tell of it.
 const bomb = `cat >$DIR/bomb <<'END'
-setsid sh $DIR/bomb &
-setsid sh $DIR/bomb &
-sleep 300
+[ $1 -lt 9 ] || exec sleep 300
+setsid sh $DIR/bomb $(($1+1)) &
+setsid sh $DIR/bomb $(($1+1)) &
+exec sleep 300
 END
-exec sh $DIR/bomb`
+exec sh $DIR/bomb 0`
 
 func TestExceededLimitEndsTheRunAndIsNamed(t *testing.T) {
 	t.Parallel()

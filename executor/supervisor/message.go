@@ -3,6 +3,7 @@ package supervisor
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -53,6 +54,9 @@ const (
 	maxFiles   = 16
 )
 
+// errMessage: what was to be sent is no message.
+var errMessage = errors.New("command cannot be sent to the supervisor")
+
 // link is one end of the socket. A message is its length in four bytes, big endian, with the descriptors; then JSON.
 type link struct {
 	conn    *net.UnixConn
@@ -78,10 +82,10 @@ func newLink(file *os.File) (*link, error) {
 func (l *link) send(message any, files ...*os.File) error {
 	body, err := json.Marshal(message)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errMessage, err)
 	}
 	if len(body) > maxMessage || len(files) > maxFiles {
-		return fmt.Errorf("message of %d bytes with %d descriptors: allowed are %d and %d: %w", len(body), len(files), maxMessage, maxFiles, unix.E2BIG)
+		return fmt.Errorf("%w: found %d bytes with %d descriptors, allowed are %d and %d", errMessage, len(body), len(files), maxMessage, maxFiles)
 	}
 	var rights []byte
 	if len(files) > 0 {

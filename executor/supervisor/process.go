@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"syscall"
@@ -24,25 +25,32 @@ func (c *child) start(ctx context.Context, cmd Command) (*Process, error) {
 	c.mu.Lock()
 	if c.dead {
 		c.mu.Unlock()
-		return nil, ErrGone
+		return nil, errDying
 	}
 	c.next++
 	p.run = c.next
 	c.processes[p.run] = p
 	c.mu.Unlock()
-	if err := c.link.send(request{Op: opStart, Run: p.run, Command: &cmd, Until: bootTime(cmd.Until)}, cmd.Files...); err != nil {
+	err := c.link.send(request{Op: opStart, Run: p.run, Command: &cmd, Until: bootTime(cmd.Until)}, cmd.Files...)
+	if err != nil {
 		c.mu.Lock()
 		delete(c.processes, p.run)
 		c.mu.Unlock()
-		return nil, err
+		if errors.Is(err, errMessage) {
+			return nil, err
+		}
+		return nil, errDying // what it has of the message is not a whole one
 	}
 	select {
-	case err := <-p.began:
-		return p, err
+	case err = <-p.began:
 	case <-ctx.Done():
 		p.Kill()
+		err = <-p.began // soon: killed or not started
 	}
-	return p, <-p.began // soon: killed or not started
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // hear takes what the supervisor says of this run.

@@ -45,8 +45,7 @@ func (s *server) spawnIn(r *run, files []*os.File, flags uintptr) (*born, error)
 		err  error
 	}
 	started := make(chan outcome)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	onOwnThread(func() {
 		applied, err := confine(r.command.Sandbox, flags)
 		if err != nil {
 			started <- outcome{err: err}
@@ -61,9 +60,29 @@ func (s *server) spawnIn(r *run, files []*os.File, flags uintptr) (*born, error)
 			await(b.pid)
 			close(b.exited)
 		}
-	}()
+	})
 	got := <-started
 	return got.born, got.err
+}
+
+// onOwnThread runs f in a goroutine with a thread that nothing else uses, before or after, whatever f does to it. It is never the
+// first thread, which stands for the process, and which the runtime would keep.
+func onOwnThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if unix.Gettid() != os.Getpid() {
+			f()
+			return
+		}
+		onAnother := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(onAnother)
+			f()
+		}()
+		<-onAnother
+		runtime.UnlockOSThread()
+	}()
 }
 
 // fork starts the command, which stops before its first instruction.
@@ -156,17 +175,16 @@ func (s *server) prepare(r *run, pid int, flags uintptr) error {
 	if box.User == nil || box.Group == nil {
 		return setLimits(r, pid)
 	}
-	// Only that user may set the limits of a process of its own, or who has a capability that containers lack. The thread
-	// becomes the user, and ends with the goroutine.
+	// Only that user may set the limits of a process of its own, or who has a capability that containers lack. A thread
+	// becomes the user, and is thrown away.
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	onOwnThread(func() {
 		err := becomeUser(*box.User, *box.Group)
 		if err == nil {
 			err = setLimits(r, pid)
 		}
 		done <- err
-	}()
+	})
 	return <-done
 }
 

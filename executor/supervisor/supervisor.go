@@ -25,6 +25,9 @@ type Config struct {
 // ErrGone is why a command could not be started, or its run ended: the supervisor is gone. Another one is started.
 var ErrGone = errors.New("supervisor is gone")
 
+// errDying: nothing was started, since the supervisor is gone and not yet replaced.
+var errDying = errors.New("supervisor is being replaced")
+
 // startPatience is how long a supervisor may take until it answers.
 const startPatience = 30 * time.Second
 
@@ -92,11 +95,17 @@ func (s *Supervisor) follow(c *child) {
 // or one that names what of the sandbox this host cannot give. If ctx ends first, the command is killed. The caller
 // closes cmd.Files afterwards.
 func (s *Supervisor) Start(ctx context.Context, cmd Command) (*Process, error) {
-	c, err := s.child()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := s.child()
+		if err != nil {
+			return nil, err
+		}
+		p, err := c.start(ctx, cmd)
+		if !errors.Is(err, errDying) {
+			return p, err
+		}
+		<-c.gone // its runs are being ended; then there is another
 	}
-	return c.start(ctx, cmd)
 }
 
 // Close ends all runs and the supervisor process, and returns when it is gone.
