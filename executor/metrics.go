@@ -77,7 +77,7 @@ func reasonLabel(result Result) string {
 		return ""
 	}
 	switch result.Reason {
-	case store.ReasonError, store.ReasonPanic, store.ReasonTimeout, store.ReasonRefused, store.ReasonLeaseLost, store.ReasonHandedBack:
+	case store.ReasonError, store.ReasonPanic, store.ReasonTimeout, store.ReasonLimit, store.ReasonRefused, store.ReasonLeaseLost, store.ReasonHandedBack:
 		return result.Reason
 	}
 	return "other"

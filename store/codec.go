@@ -29,6 +29,7 @@ type runRecord struct {
 	Due        int64           `json:"due,omitempty"`
 	WaitsFor   string          `json:"waits_for,omitempty"`
 	Params     json.RawMessage `json:"params,omitempty"`
+	Process    *RunProcess     `json:"process,omitempty"`
 }
 
 func decodeRun(group, id, packed string) (Run, error) {
@@ -41,7 +42,7 @@ func decodeRun(group, id, packed string) (Run, error) {
 		Slot: fromMS(r.Slot), Attempt: r.Attempt, Token: r.Token, Worker: unescapeID(r.Worker), BeatID: unescapeID(r.Beat),
 		CreatedAt: fromMS(r.Created), StartedAt: fromMS(r.Start), EndedAt: fromMS(r.End),
 		Error: r.Error, Message: r.Message, Recovered: r.Recovered, Params: r.Params, DueAt: fromMS(r.Due),
-		WaitsFor: r.WaitsFor,
+		WaitsFor: r.WaitsFor, Process: r.Process,
 	}
 	if r.Start != 0 && r.End != 0 {
 		run.DurationMS = r.End - r.Start

@@ -17,7 +17,8 @@ type Outcome struct {
 	Error   string // cut to 4 KiB
 	Message string // cut to 4 KiB
 	Cursor  *string
-	Log     []byte // the tail of the output, already cut to what may be kept
+	Log     []byte      // the tail of the output, already cut to what may be kept
+	Process *RunProcess // what the system told of its processes; nil for none
 	// Permanent says that another attempt would fail the same way: a retry policy does not apply.
 	Permanent bool
 
@@ -178,7 +179,7 @@ func (c Completion) record() runRecord {
 	claim, out := c.Claim, c.Outcome
 	record := claim.record(out.Status)
 	record.Reason, record.Error, record.Message = out.Reason, cut(out.Error), cut(out.Message)
-	record.End = c.end().UnixMilli()
+	record.End, record.Process = c.end().UnixMilli(), out.Process
 	return record
 }
 

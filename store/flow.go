@@ -57,11 +57,18 @@ type DataFlow struct {
 
 // FunctionSpec runs a Go function that was registered in the worker's binary under Name.
 type FunctionSpec struct {
-	Name      string `json:"name"`
-	Isolation string `json:"isolation,omitempty" jsonschema:"enum=none"`
+	Name string `json:"name"`
+	// Isolation is IsolationNone, which an empty one means, or IsolationProcess.
+	Isolation string `json:"isolation,omitempty" jsonschema:"enum=none,enum=process,default=none"`
 }
 
-// ExecSpec runs a command in its own process group, with a clean environment and a temporary folder of its own.
+// Where a function runs.
+const (
+	IsolationNone    = "none"    // in a goroutine of the worker
+	IsolationProcess = "process" // in a process of its own
+)
+
+// ExecSpec runs a command apart from the worker, with a clean environment and a temporary folder of its own.
 type ExecSpec struct {
 	// Command is the program and its arguments; no shell is involved. A program with a slash in it is looked up from
 	// Dir, any other one on the worker's PATH.
@@ -70,6 +77,14 @@ type ExecSpec struct {
 	Dir string `json:"dir,omitempty"`
 	// Env is added to the clean environment. Names that start with SYSTOLE_ are the runtime's own.
 	Env map[string]string `json:"env,omitempty"`
+
+	// Sandbox is how much is kept from the command: one of the Sandbox constants. Empty is what the worker's operator has set.
+	Sandbox string `json:"sandbox,omitempty" jsonschema:"enum=none,enum=standard,enum=strict"`
+	// Files and Ports are all that a strict sandbox leaves open beside the run's own folder, Dir, programs and libraries.
+	Files *ExecFiles `json:"files,omitempty"`
+	Ports []int      `json:"ports,omitempty"` // TCP ports that may be connected to; none means no network at all
+	// Limits replace the operator's, one by one. They may not be above the operator's maximum.
+	Limits *Limits `json:"limits,omitempty"`
 }
 
 // HTTPSpec sends one request per run.
@@ -250,8 +265,8 @@ func (s FunctionSpec) validate(invalid *InvalidError) {
 	if s.Name == "" {
 		invalid.add("function.name", s.Name, "the name of a function registered in the worker")
 	}
-	if s.Isolation != "" && s.Isolation != "none" {
-		invalid.add("function.isolation", s.Isolation, "none; this version has no other isolation for functions")
+	if !slices.Contains([]string{"", IsolationNone, IsolationProcess}, s.Isolation) {
+		invalid.add("function.isolation", s.Isolation, "none (in the worker) or process")
 	}
 }
 
@@ -270,6 +285,10 @@ func (s ExecSpec) validate(invalid *InvalidError) {
 			invalid.add(field, name, "letters, digits and _, not starting with a digit or with SYSTOLE_")
 		}
 		validatePlain(invalid, field, s.Env[name])
+	}
+	s.validateSandbox(invalid)
+	if s.Limits != nil {
+		s.Limits.validate("exec.limits", invalid)
 	}
 }
 

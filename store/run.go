@@ -28,6 +28,7 @@ const (
 	ReasonError      = "error"       // the flow's own failure: an error, a non-zero exit, a bad answer
 	ReasonPanic      = "panic"       // a Go function panicked
 	ReasonTimeout    = "timeout"     // the flow's timeout passed
+	ReasonLimit      = "limit"       // it used more of something than it may; Run.Error names that
 	ReasonRefused    = "refused"     // it could not be started: unknown function, missing command, blocked address
 	ReasonLeaseLost  = "lease_lost"  // the lease expired: its worker died, froze or was cut off
 	ReasonHandedBack = "handed_back" // its worker shut down; the occurrence went back without spending an attempt
@@ -35,6 +36,17 @@ const (
 	ReasonSuperseded = "superseded"  // a later occurrence of the flow took its place (overlap: replace)
 	ReasonCrashes    = "crashes"     // its runs took their worker down too often; the flow is paused
 )
+
+// RunProcess is how the processes of a run ended and what they used.
+type RunProcess struct {
+	ExitCode   *int     `json:"exit_code,omitempty"`   // of the command; nil if it was ended by a signal
+	Signal     string   `json:"signal,omitempty"`      // that ended the command, such as SIGKILL
+	CPUMS      int64    `json:"cpu_ms"`                // CPU time of all processes
+	PeakMemory int64    `json:"peak_memory,omitempty"` // bytes: the most that all had at once, as far as it was seen
+	Limit      string   `json:"limit,omitempty"`       // the limit that was exceeded, by its name in the flow
+	Sandbox    string   `json:"sandbox,omitempty"`     // the level it ran under
+	Applied    []string `json:"applied,omitempty"`     // what of the sandbox this host gave
+}
 
 // Run is one attempt at an occurrence of a flow. Times are UTC, by Redis' clock.
 type Run struct {
@@ -59,6 +71,8 @@ type Run struct {
 	Message      string          `json:"message,omitempty"`
 	Recovered    bool            `json:"recovered,omitempty"` // took over an occurrence whose lease had expired
 	Params       json.RawMessage `json:"params,omitempty"`
+	// Process is what the system told of the run's processes; nil for kinds that have none, and while it runs.
+	Process *RunProcess `json:"process,omitempty"`
 	// CancelRequested says that the run is to be cancelled and that its worker has not ended it yet.
 	CancelRequested bool `json:"cancel_requested,omitempty"`
 }

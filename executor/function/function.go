@@ -155,6 +155,9 @@ func (e *Executor) find(flow store.DataFlow) (*function, error) {
 	if flow.Function == nil {
 		return nil, executor.Permanent(fmt.Errorf("start function: found a flow of kind %q", flow.Kind()))
 	}
+	if flow.Function.Isolation == store.IsolationProcess {
+		return nil, executor.Permanent(fmt.Errorf("start function %q: found isolation process, this worker runs functions in itself only", flow.Function.Name))
+	}
 	e.mu.RLock()
 	found, ok := e.functions[flow.Function.Name]
 	e.mu.RUnlock()

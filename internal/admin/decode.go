@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/systole-run/systole/internal/bytesize"
 	"github.com/systole-run/systole/internal/strictjson"
 	"github.com/systole-run/systole/store"
 )
@@ -17,8 +18,8 @@ func decodeFlow(body []byte, name, group string) (store.DataFlow, error) {
 	var flow store.DataFlow
 	if err := strictjson.Decode(body, &flow); err != nil {
 		fields := problems(err)
-		if durations := wrongDurations(body, reflect.TypeFor[store.DataFlow](), ""); len(durations) > 0 && fields[0].Field == "" {
-			fields = durations
+		if unreadable := wrongTexts(body, reflect.TypeFor[store.DataFlow](), ""); len(unreadable) > 0 && fields[0].Field == "" {
+			fields = unreadable
 		}
 		return store.DataFlow{}, refuse(http.StatusBadRequest, "the flow cannot be read; errors lists everything", fields...)
 	}
@@ -48,9 +49,9 @@ func settle(field string, value *string, address string) []store.FieldError {
 	return []store.FieldError{{Field: field, Found: quote(*value), Allowed: quote(address) + ", as in the address, or leaving it out"}}
 }
 
-// wrongDurations names the durations that cannot be read. encoding/json stops at the first value that decodes itself
+// wrongTexts names the durations and sizes that cannot be read. encoding/json stops at the first value that decodes itself
 // and fails, and does not say where that was.
-func wrongDurations(body []byte, t reflect.Type, path string) []store.FieldError {
+func wrongTexts(body []byte, t reflect.Type, path string) []store.FieldError {
 	var values map[string]json.RawMessage
 	if json.Unmarshal(body, &values) != nil {
 		return nil
@@ -66,8 +67,12 @@ func wrongDurations(body []byte, t reflect.Type, path string) []store.FieldError
 			if new(store.Duration).UnmarshalJSON(value) != nil {
 				wrong = append(wrong, store.FieldError{Field: path + name, Found: clip(string(value)), Allowed: "a duration in quotes such as \"90s\", \"5m\" or \"1h30m\""})
 			}
+		case inner == reflect.TypeFor[store.Size]():
+			if new(store.Size).UnmarshalJSON(value) != nil {
+				wrong = append(wrong, store.FieldError{Field: path + name, Found: clip(string(value)), Allowed: bytesize.Allowed})
+			}
 		case inner.Kind() == reflect.Pointer && inner.Elem().Kind() == reflect.Struct:
-			wrong = append(wrong, wrongDurations(value, inner.Elem(), path+name+".")...)
+			wrong = append(wrong, wrongTexts(value, inner.Elem(), path+name+".")...)
 		}
 	}
 	return wrong

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/systole-run/systole/internal/bytesize"
 )
 
 // decode turns what a layer holds for a setting into the setting's type: text, numbers and booleans from YAML, lists
@@ -98,7 +100,7 @@ func asDuration(raw any) (time.Duration, bool) {
 
 func asSize(raw any) (Size, bool) {
 	if text, ok := raw.(string); ok {
-		return parseSize(text)
+		return bytesize.Parse(text)
 	}
 	n, ok := asInt(raw)
 	return Size(n), ok && n >= 0

@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/systole-run/systole/internal/bytesize"
 	"github.com/systole-run/systole/store"
 )
 
@@ -24,6 +25,9 @@ func (d *document) into(node ast.Node, path string, target reflect.Value) {
 	switch target.Interface().(type) {
 	case store.Duration:
 		d.duration(node, path, target)
+		return
+	case store.Size:
+		d.size(node, path, target)
 		return
 	case json.RawMessage:
 		d.raw(node, path, target)
@@ -132,6 +136,15 @@ func (d *document) duration(node ast.Node, path string, target reflect.Value) {
 		return
 	}
 	target.SetInt(int64(*duration))
+}
+
+func (d *document) size(node ast.Node, path string, target reflect.Value) {
+	size := new(store.Size)
+	if !isScalar(node) || size.UnmarshalText([]byte(node.GetToken().Value)) != nil {
+		d.mismatch(node, path, bytesize.Allowed)
+		return
+	}
+	target.SetInt(int64(*size))
 }
 
 func (d *document) integer(node ast.Node, path string, target reflect.Value) {

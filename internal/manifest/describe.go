@@ -39,7 +39,7 @@ func descriptions() map[string]map[string]string {
 			"retry":          "How often a failed occurrence is attempted, and how long to wait in between. The next attempt runs by the first heartbeat after the wait.",
 			"params":         "A JSON Schema (2020-12) of type object, which the parameters of a run on demand must meet. Left out: any object.",
 			"function":       "Run a Go function that is registered in the worker's binary.",
-			"exec":           "Run a command in its own process group, with a clean environment.",
+			"exec":           "Run a command apart from the worker, with a clean environment and a folder of its own.",
 			"http":           "Send one HTTP request.",
 		},
 		"Concurrency": {
@@ -48,12 +48,29 @@ func descriptions() map[string]map[string]string {
 		},
 		"FunctionSpec": {
 			"name":      "The name under which the function is registered.",
-			"isolation": "Where the function runs: none is within the worker.",
+			"isolation": "Where the function runs: none is within the worker; process is in a process of its own, which its crash or endless loop ends alone.",
 		},
 		"ExecSpec": {
 			"command": "The program and its arguments, one list item each. No shell is involved.",
 			"dir":     "The working folder on the worker; the run's own temporary folder if left out.",
 			"env":     "Variables added to the clean environment. Names starting with SYSTOLE_ are the runtime's own.",
+			"sandbox": "What is kept from the command. none: no more than the worker's environment and descriptors. standard: also new privileges. strict: also all files and the network but for what files and ports list. Left out: what the worker's operator has set.",
+			"files":   "What a strict sandbox leaves open, beside the run's own folder, dir, programs and libraries.",
+			"ports":   "TCP ports that a command in a strict sandbox may connect to; without any it has no network at all.",
+			"limits":  "What one run may use; a run that uses more fails, and its error names the limit. The operator may have set others for those left out, and maxima.",
+		},
+		"ExecFiles": {
+			"read":  "Absolute paths that may be read and executed, with all that is beneath them.",
+			"write": "Absolute paths that may be read, written, made and removed, with all that is beneath them.",
+		},
+		"Limits": {
+			"cpu":        "CPU time of all processes together.",
+			"memory":     "Memory of all processes together.",
+			"processes":  "Processes at once.",
+			"open_files": "Open files of each process.",
+			"file_size":  "Size of each file that is written.",
+			"output":     "Bytes written to standard output and error; what is kept of them is less.",
+			"folder":     "Size of the run's own folder with all that is in it.",
 		},
 		"HTTPSpec": {
 			"url":     "An absolute http or https URL, without credentials.",

@@ -248,5 +248,5 @@ func ExampleParse() {
 	// Output:
 	// flows/orders.yaml:2:8: every: found "5", allowed is a duration such as 90s, 5m or 1h30m
 	// flows/orders.yaml:3:1: exec.command: found "", allowed is a list, program first, such as ["./sync.sh", "--full"]
-	// flows/orders.yaml:4:3: exec.comand: found an unknown key (did you mean command?), allowed is command, dir, env
+	// flows/orders.yaml:4:3: exec.comand: found an unknown key (did you mean command?), allowed is command, dir, env, sandbox, files, ports, limits
 }
