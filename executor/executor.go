@@ -52,6 +52,10 @@ type Task struct {
 	Deadline     time.Time       // when the flow's timeout passes, by the local clock
 	TraceParent  string          // W3C traceparent of the run's span, or empty
 
+	// Lease tells how long the run may go on without the worker; nil where nothing is leased. What runs in another process ends
+	// when it does, also where the worker cannot tell it any more.
+	Lease *Lease
+
 	// Log takes the run's output; nil discards it. Writing never fails, never blocks for long, and is safe for
 	// concurrent use. Past the cap the oldest bytes go. Tail is one.
 	Log io.Writer
@@ -77,6 +81,8 @@ type Result struct {
 	Cursor *string
 	// Message is a short text that a successful run may give, cut to MaxText.
 	Message string
+	// Process is what the system told of the run's processes; nil for kinds that have none.
+	Process *store.RunProcess
 }
 
 // FlowExecutor runs one Task to its end.

@@ -19,10 +19,14 @@ type activeRun struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	expiry *time.Timer // cancels the run when its lease may have expired
+	lease  *executor.Lease
 }
 
 // extend moves the moment at which the lease may have expired.
-func (r *activeRun) extend(deadline time.Time) { r.expiry.Reset(time.Until(deadline)) }
+func (r *activeRun) extend(deadline time.Time) {
+	r.expiry.Reset(time.Until(deadline))
+	r.lease.Extend(deadline)
+}
 
 // active are the claims that the worker holds.
 type active struct {
@@ -38,7 +42,7 @@ func newActive() *active {
 }
 
 func (a *active) add(inner context.Context, claim store.Claim, deadline time.Time, logBytes int) *activeRun {
-	run := &activeRun{claim: claim, log: executor.NewTail(logBytes), began: time.Now()}
+	run := &activeRun{claim: claim, log: executor.NewTail(logBytes), began: time.Now(), lease: executor.NewLease(deadline)}
 	run.ctx, run.cancel = context.WithCancelCause(inner)
 	run.expiry = time.AfterFunc(time.Until(deadline), func() { run.cancel(executor.ErrLeaseLost) })
 	a.mu.Lock()

@@ -31,7 +31,7 @@ func (w *Worker) execute(run *activeRun) {
 	result := w.executor.Execute(ctx, executor.Task{
 		Flow: claim.Flow, RunID: claim.RunID, OccurrenceID: claim.OccurrenceID, Slot: claim.ForSlot(), Attempt: claim.Attempt,
 		Token: claim.Token, Worker: w.cfg.ID, Params: claim.Params, Cursor: claim.Cursor, Deadline: deadline,
-		TraceParent: traceParent(span), Log: run.log,
+		TraceParent: traceParent(span), Lease: run.lease, Log: run.log,
 	})
 	took := time.Since(began)
 	w.end(run, result, took)
@@ -41,7 +41,7 @@ func (w *Worker) execute(run *activeRun) {
 // end decides what becomes of a run, by its result and by why it was cancelled, if it was.
 func (w *Worker) end(run *activeRun, result executor.Result, took time.Duration) {
 	cause := context.Cause(run.ctx)
-	done := store.Completion{Claim: run.claim, Outcome: store.Outcome{Took: took, Log: run.log.Snapshot()}}
+	done := store.Completion{Claim: run.claim, Outcome: store.Outcome{Took: took, Log: run.log.Snapshot(), Process: result.Process}}
 	switch {
 	case result.Err == nil:
 		// It finished, whatever was asked of it meanwhile. If the lease was lost, the token says so.

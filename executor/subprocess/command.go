@@ -50,18 +50,35 @@ func (e *Executor) dir(spec store.ExecSpec) string {
 	return filepath.Join(e.cfg.Dir, spec.Dir)
 }
 
-// command gives the command, still without its streams.
-func (e *Executor) command(task executor.Task, program string, folder *folder) *exec.Cmd {
+// command is what to start, and under what.
+type command struct {
+	path   string
+	args   []string
+	env    []string
+	dir    string
+	folder *folder
+	level  string // of the sandbox
+	limits store.Limits
+}
+
+func (e *Executor) command(task executor.Task, program string, folder *folder) command {
 	spec := task.Flow.Exec
-	cmd := exec.Command(program, spec.Command[1:]...)
-	cmd.Args[0] = spec.Command[0]
-	cmd.Env = environment(task, e.cfg.Path, folder)
-	cmd.Dir = folder.temp()
-	if spec.Dir != "" {
-		cmd.Dir = e.dir(*spec)
+	c := command{
+		path: program, args: spec.Command, env: environment(task, e.cfg.Path, folder), dir: folder.temp(), folder: folder,
+		level: e.cfg.Policy.level(*spec), limits: e.cfg.Policy.limits(*spec),
 	}
-	cmd.SysProcAttr = processAttributes()
-	return cmd
+	if spec.Dir != "" {
+		c.dir = e.dir(*spec)
+	}
+	return c
+}
+
+// direct gives the command as a child of this process.
+func (c command) direct(files []*os.File) *exec.Cmd {
+	return &exec.Cmd{
+		Path: c.path, Args: c.args, Env: c.env, Dir: c.dir, SysProcAttr: processAttributes(),
+		Stdin: files[0], Stdout: files[1], Stderr: files[2],
+	}
 }
 
 // environment is all that the command gets: nothing of the worker's own but PATH, where secrets tend to live. What the

@@ -47,6 +47,14 @@ func (f *folder) prepare() (err error) {
 	return os.Mkdir(f.temp(), 0o700)
 }
 
+// give makes the folder a user's, nil being the worker's own.
+func (f *folder) give(user, group *uint32) error {
+	if user == nil || group == nil {
+		return nil
+	}
+	return errors.Join(os.Chown(f.temp(), int(*user), int(*group)), os.Chown(f.path, int(*user), int(*group)))
+}
+
 func (f *folder) temp() string       { return filepath.Join(f.path, "tmp") }
 func (f *folder) cursorPath() string { return filepath.Join(f.path, "cursor") }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,9 @@ func children(t *testing.T) string {
 	for _, list := range lists {
 		text, _ := os.ReadFile(list) // a thread may have ended since
 		all = append(all, strings.Fields(string(text))...)
+	}
+	if shared != nil {
+		all = slices.DeleteFunc(all, func(pid string) bool { return pid == strconv.Itoa(shared.PID()) })
 	}
 	return strings.Join(all, " ")
 }

@@ -5,9 +5,11 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/store"
 )
 
 // drainTime is how long output is still read after the command has ended. What it wrote is in the pipe already; only a
@@ -21,6 +23,9 @@ const errorText = executor.MaxText - 512
 // output is the command's two streams: both go to the run's log, and the end of standard error is kept for the message.
 type output struct {
 	log            io.Writer
+	left           atomic.Int64 // bytes that may still be written, where there is a limit
+	limit          store.Size   // 0 for none
+	over           chan<- *exceeded
 	errors         *executor.Tail
 	stdout, stderr pipe
 	copying        sync.WaitGroup
@@ -30,8 +35,9 @@ type pipe struct{ read, write *os.File }
 
 // newOutput opens the pipes. They are the executor's own, not os/exec's, whose Wait would wait for every descendant
 // that inherited them.
-func newOutput(log io.Writer) (*output, error) {
-	o := &output{log: log, errors: executor.NewTail(errorText)}
+func newOutput(log io.Writer, limit store.Size, over chan<- *exceeded) (*output, error) {
+	o := &output{log: log, limit: limit, over: over, errors: executor.NewTail(errorText)}
+	o.left.Store(int64(limit))
 	for _, p := range []*pipe{&o.stdout, &o.stderr} {
 		var err error
 		if p.read, p.write, err = os.Pipe(); err != nil {
@@ -46,8 +52,8 @@ func newOutput(log io.Writer) (*output, error) {
 func (o *output) follow() {
 	closeFile(o.stdout.write)
 	closeFile(o.stderr.write)
-	o.copying.Go(func() { drain(o.stdout.read, o.log) })
-	o.copying.Go(func() { drain(o.stderr.read, o.log, o.errors) })
+	o.copying.Go(func() { o.drain(o.stdout.read, o.log) })
+	o.copying.Go(func() { o.drain(o.stderr.read, o.log, o.errors) })
 }
 
 // finish waits until all that the command wrote has been copied.
@@ -69,15 +75,26 @@ func (o *output) close() {
 func (o *output) lastErrors() string { return strings.TrimSpace(string(o.errors.Snapshot())) }
 
 // drain copies from r until its end or deadline. It goes on where a writer fails: a full pipe would stop the command.
-func drain(r io.Reader, writers ...io.Writer) {
+func (o *output) drain(r io.Reader, writers ...io.Writer) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := r.Read(buffer)
+		o.count(n)
 		for _, w := range writers {
 			_, _ = w.Write(buffer[:n])
 		}
 		if err != nil {
 			return
 		}
+	}
+}
+
+// count holds what was written against the limit, and says once that it is exceeded.
+func (o *output) count(n int) {
+	if o.limit == 0 || n == 0 {
+		return
+	}
+	if left := o.left.Add(-int64(n)); left < 0 && left+int64(n) >= 0 {
+		o.over <- &exceeded{limitOutput, "more", o.limit.String()}
 	}
 }

@@ -4,22 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"syscall"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/executor/supervisor"
 	"github.com/systole-run/systole/store"
 )
 
 // result translates how the command ended. Only exit code 0 is a success, and only if ctx had not ended first: a command
 // that stops on TERM may well exit with 0.
-func result(ctx context.Context, end ending, lastErrors string, folder *folder) executor.Result {
-	if end.interrupted {
+func result(ctx context.Context, end ending, lastErrors string, folder *folder) (result executor.Result) {
+	defer func() { result.Process = end.report() }()
+	switch {
+	case end.interrupted:
 		return executor.Interrupted(ctx, withErrors(describe(end), lastErrors))
-	}
-	if end.err != nil {
+	case end.exceeded != nil:
+		return executor.Failure(store.ReasonLimit, withErrors(end.exceeded, lastErrors))
+	case end.lost == supervisor.KilledDeadline:
+		return executor.Failure(store.ReasonLeaseLost, withErrors(errors.New("command was ended: its lease was not renewed in time"), lastErrors))
+	case end.lost != "":
+		return executor.Failure(store.ReasonError, withErrors(fmt.Errorf("command was ended: %s", end.lost), lastErrors))
+	case end.failed():
 		return executor.Failure(store.ReasonError, withErrors(describe(end), lastErrors))
 	}
 	cursor, err := folder.cursor()
@@ -29,24 +36,31 @@ func result(ctx context.Context, end ending, lastErrors string, folder *folder) 
 	return executor.Result{Cursor: cursor}
 }
 
+func (e ending) failed() bool { return e.stuck || e.err != nil || e.signal != 0 || e.code != 0 }
+
+// report is what is kept with the run. Without a supervisor there is none.
+func (e ending) report() *store.RunProcess {
+	if e.process != nil && e.exceeded != nil {
+		e.process.Limit = e.exceeded.name
+	}
+	return e.process
+}
+
 // describe says in words how the command ended.
 func describe(end ending) error {
-	var exit *exec.ExitError
 	switch {
 	case end.stuck:
 		return errors.New("command did not end on SIGTERM nor on SIGKILL, and was left behind")
 	case end.killed:
 		return errors.New("command did not end on SIGTERM and was killed")
-	case end.err == nil:
-		return errors.New("command ended with exit code 0 when told to stop")
-	case !errors.As(end.err, &exit):
+	case end.err != nil:
 		return fmt.Errorf("wait for command: %w", end.err)
+	case end.signal != 0:
+		return fmt.Errorf("command was ended by signal %s (%s)", unix.SignalName(end.signal), end.signal)
+	case end.interrupted && end.code == 0:
+		return errors.New("command ended with exit code 0 when told to stop")
 	}
-	status, ok := exit.Sys().(syscall.WaitStatus)
-	if ok && status.Signaled() {
-		return fmt.Errorf("command was ended by signal %s (%s)", unix.SignalName(status.Signal()), status.Signal())
-	}
-	return fmt.Errorf("command ended with exit code %d", exit.ExitCode())
+	return fmt.Errorf("command ended with exit code %d", end.code)
 }
 
 func withErrors(err error, lastErrors string) error {
@@ -54,4 +68,19 @@ func withErrors(err error, lastErrors string) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", err, lastErrors)
+}
+
+// blame finds the limit for which a command failed in what it said of that: at some limits the kernel ends nothing, but
+// refuses what was asked, and the command says so in the words of the C library or its like.
+func blame(limits store.Limits, lastErrors string) *exceeded {
+	said := strings.ToLower(lastErrors)
+	for _, limit := range compare(limits, store.Limits{}) {
+		words := map[string]string{
+			limitMemory: "cannot allocate memory", limitOpenFiles: "too many open files", limitFileSize: "file too large",
+		}[limit.name]
+		if limit.asked > 0 && words != "" && strings.Contains(said, words) {
+			return &exceeded{limit.name, "more", limit.text(limit.asked)}
+		}
+	}
+	return nil
 }

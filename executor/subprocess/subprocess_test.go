@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/systole-run/systole/executor"
 	"github.com/systole-run/systole/executor/subprocess"
+	"github.com/systole-run/systole/executor/supervisor"
 	"github.com/systole-run/systole/store"
 )
 
@@ -28,12 +30,25 @@ import (
 const workerEnv = "SUBPROCESS_TEST_WORKER"
 
 func TestMain(m *testing.M) {
+	supervisor.Main()
 	if dir := os.Getenv(workerEnv); dir != "" {
 		beWorker(dir)
 	}
 	os.Setenv("DATABASE_PASSWORD", "hunter2") // of the worker, and not for its flows
-	goleak.VerifyTestMain(m)
+	var err error
+	if shared, err = supervisor.Start(supervisor.Config{Logger: slog.New(slog.DiscardHandler)}); err != nil && runtime.GOOS == "linux" {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if shared != nil {
+			_ = shared.Close()
+		}
+		os.Exit(code)
+	}), goleak.IgnoreCurrent())
 }
+
+// shared is the supervisor of all tests that need none of their own; nil where there can be none.
+var shared *supervisor.Supervisor
 
 // fixture is an Executor with a TempDir of its own, and a Task of the kind `exec`.
 type fixture struct {
@@ -43,14 +58,19 @@ type fixture struct {
 	log     *executor.Tail
 }
 
-// newFixture gives a fixture that runs script with sh. Where a test needs TERM to fail, KILL follows soon.
-func newFixture(t *testing.T, script string) *fixture {
+// newFixture gives a fixture that runs script with sh, under a supervisor where there is one. Where a test needs TERM to
+// fail, KILL follows soon.
+func newFixture(t *testing.T, script string, changes ...func(*subprocess.Config)) *fixture {
 	t.Helper()
 	f := &fixture{tempDir: t.TempDir(), log: executor.NewTail(0)}
+	cfg := subprocess.Config{
+		Dir: t.TempDir(), TempDir: f.tempDir, KillGrace: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler), Supervisor: shared,
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
 	var err error
-	f.Executor, err = subprocess.New(subprocess.Config{
-		Dir: t.TempDir(), TempDir: f.tempDir, KillGrace: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-	})
+	f.Executor, err = subprocess.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,4 +329,12 @@ func TestNewNamesTheFieldAtFault(t *testing.T) {
 			t.Errorf("%s: got error %v", field, err)
 		}
 	}
+}
+
+// interruptAtOnce executes the task with a context that is cancelled soon.
+func (f *fixture) interruptAtOnce(t *testing.T) (result executor.Result, log string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, executor.ErrCancelled)
+	defer cancel()
+	return f.Execute(ctx, f.task), string(f.log.Snapshot())
 }

@@ -90,6 +90,12 @@ type End struct {
 	OpenFiles int `json:"open_files,omitempty"`
 }
 
+// KillPatience is how long it may take until nothing is left of a run that was killed, or until its End says that it is stuck.
+const KillPatience = 3 * killPatience
+
+// killPatience is how long processes have to end once they have been killed. Only ones that hang in the kernel take longer.
+const killPatience = 10 * time.Second
+
 // Why the supervisor killed a run.
 const (
 	KilledAsked    = "asked"              // Process.Kill

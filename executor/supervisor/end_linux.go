@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killPatience is how long processes have to end once they have been killed. Only ones that hang in the kernel take longer.
-const killPatience = 10 * time.Second
-
 // markBits is how much of a mark tells the runs of one supervisor apart. What is above is the supervisor's own.
 const markBits = 20
 

@@ -41,6 +41,8 @@ func (c *child) start(ctx context.Context, cmd Command) (*Process, error) {
 		}
 		return nil, errDying // what it has of the message is not a whole one
 	}
+	slow := time.AfterFunc(startPatience, c.replace)
+	defer slow.Stop()
 	select {
 	case err = <-p.began:
 	case <-ctx.Done():
@@ -93,8 +95,20 @@ func (p *Process) End() End { return p.end }
 // Terminate sends SIGTERM to the command and its process group.
 func (p *Process) Terminate() { p.tell(request{Op: opTerminate}) }
 
-// Kill ends the run with all that it started.
-func (p *Process) Kill() { p.tell(request{Op: opKill}) }
+// Kill ends the run with all that it started. If the supervisor does not do so in time (it may be frozen), it is replaced,
+// which ends all of its runs.
+func (p *Process) Kill() {
+	p.tell(request{Op: opKill})
+	go func() {
+		late := time.NewTimer(2 * killPatience)
+		defer late.Stop()
+		select {
+		case <-p.done:
+		case <-late.C:
+			p.child.replace()
+		}
+	}()
+}
 
 // Extend moves the time at which the run is ended; zero is never.
 func (p *Process) Extend(until time.Time) { p.tell(request{Op: opExtend, Until: bootTime(until)}) }

@@ -195,6 +195,9 @@ func keepEnviron(environ []string) []string {
 	return kept
 }
 
+// replace kills the supervisor process, which follow notices.
+func (c *child) replace() { _ = c.cmd.Process.Kill() }
+
 func (c *child) awaitReady() error {
 	_ = c.link.conn.SetReadDeadline(time.Now().Add(startPatience))
 	var first reply
