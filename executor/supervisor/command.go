@@ -12,7 +12,8 @@ type Level string
 const (
 	// LevelNone: supervised and limited, with no descriptor of the worker; all else as if the worker had started it.
 	LevelNone Level = "none"
-	// LevelStandard: also no_new_privs, umask 077, no ambient capabilities, no CAP_SYS_PTRACE and no CAP_SYS_RESOURCE.
+	// LevelStandard: also no_new_privs, umask 077, no ambient capabilities, and of root's none over the
+	// kernel or other processes' memory.
 	LevelStandard Level = "standard"
 	// LevelStrict: also no files (Landlock) and no network (seccomp, and a network namespace where there may be one) but what
 	// is listed, no system calls that administer the machine (seccomp), no signals to the outside (Landlock).

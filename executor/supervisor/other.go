@@ -26,7 +26,11 @@ type Host struct {
 	Strict         error
 	Landlock       int
 	UserNamespaces bool
+	Cgroups        bool
 }
+
+// Describe says in words what a strict sandbox consists of.
+func (Host) Describe() string { return "no strict sandbox" }
 
 // Probe looks at this host.
 func Probe() Host { return Host{Supervised: errNotLinux, Strict: errNotLinux} }

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"syscall"
 
@@ -20,6 +21,20 @@ type Host struct {
 	Landlock int
 	// UserNamespaces says that a strict sandbox also has user and network namespaces.
 	UserNamespaces bool
+	// Cgroups says that each run has a control group of its own.
+	Cgroups bool
+}
+
+// Describe says in words what a strict sandbox consists of.
+func (h Host) Describe() string {
+	text := fmt.Sprintf("sandbox strict: Landlock %d, seccomp", h.Landlock)
+	if h.UserNamespaces {
+		text += ", user and network namespaces"
+	}
+	if h.Landlock < landlockPorts {
+		text += "; no single ports can be opened (that takes Landlock 4)"
+	}
+	return text
 }
 
 // Probe looks at this host. It starts a process or two, and needs Main.
@@ -30,6 +45,10 @@ func Probe() Host {
 		host.Supervised = errNotCalled
 	default:
 		host.Supervised = tryStart(&syscall.SysProcAttr{Ptrace: true, Setsid: true})
+	}
+	if groups := newCgroups(rand.Uint64()); groups != nil {
+		groups.close()
+		host.Cgroups = true
 	}
 	host.Strict = host.Supervised
 	if host.Strict == nil && host.Landlock < landlockTruncate {

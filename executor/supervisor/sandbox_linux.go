@@ -55,7 +55,7 @@ func confine(box Sandbox, flags uintptr) (applied []string, err error) {
 		applied = append(applied, fmt.Sprintf("user %d", *box.User))
 	}
 	if box.Level != LevelStrict {
-		return append(applied, "capabilities less ptrace and resource"), dropCapabilities(unix.CAP_SYS_PTRACE, unix.CAP_SYS_RESOURCE)
+		return append(applied, "fewer capabilities"), dropCapabilities(hostCapabilities()...)
 	}
 	if err := dropCapabilities(allCapabilities()...); err != nil {
 		return nil, err
@@ -75,6 +75,15 @@ func confine(box Sandbox, flags uintptr) (applied []string, err error) {
 		applied = append(applied, "network namespace")
 	}
 	return applied, nil
+}
+
+// hostCapabilities are those with which a command that root runs could look into the worker (newer kernels let CAP_PERFMON do
+// that, too), raise its limits, or take over the kernel. What is left are those over files, networks and ordinary processes.
+func hostCapabilities() []int {
+	return []int{
+		unix.CAP_SYS_PTRACE, unix.CAP_PERFMON, unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE, unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO,
+		unix.CAP_SYS_BOOT, unix.CAP_BPF, unix.CAP_MAC_ADMIN, unix.CAP_MAC_OVERRIDE,
+	}
 }
 
 func allCapabilities() []int {

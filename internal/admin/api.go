@@ -72,9 +72,11 @@ type Authenticator interface {
 type Config struct {
 	Auth           Authenticator // nil is allowed only with AllowAnonymous
 	AllowAnonymous bool          // everyone may do everything; Auth must be nil then
-	Version        string        // of the program, for health and OpenAPI; default "dev"
-	Timeout        time.Duration // for one request; default DefaultTimeout
-	Logger         *slog.Logger  // default: discarded
+	// Allowed says, as a store.InvalidError, what a flow asks for that the operator does not allow; nil allows all.
+	Allowed func(store.DataFlow) error
+	Version string        // of the program, for health and OpenAPI; default "dev"
+	Timeout time.Duration // for one request; default DefaultTimeout
+	Logger  *slog.Logger  // default: discarded
 }
 
 func (c Config) withDefaults() (Config, error) {

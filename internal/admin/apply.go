@@ -22,7 +22,7 @@ func (a *API) applyFlows(ctx context.Context, in *struct {
 	RawBody []byte `contentType:"application/json"`
 },
 ) (*out[wire.Applied], error) {
-	batch, err := decodeBatch(in.RawBody)
+	batch, err := a.decodeBatch(in.RawBody)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (a *API) listApplied(ctx context.Context, in *struct {
 }
 
 // decodeBatch reads a batch and lists everything that is wrong with any of its flows.
-func decodeBatch(body []byte) (wire.ApplyRequest, error) {
+func (a *API) decodeBatch(body []byte) (wire.ApplyRequest, error) {
 	var batch struct {
 		Source string            `json:"source"`
 		DryRun bool              `json:"dry_run"`
@@ -97,7 +97,7 @@ func decodeBatch(body []byte) (wire.ApplyRequest, error) {
 	var wrong store.InvalidError
 	_ = errors.As(store.CheckSource(batch.Source), &wrong)
 	for i, raw := range batch.Flows {
-		flow, err := decodeFlow(raw, "", "")
+		flow, err := a.decodeFlow(raw, "", "")
 		var r *refusal
 		if errors.As(err, &r) {
 			status = min(status, r.Status)

@@ -14,7 +14,7 @@ import (
 
 // decodeFlow reads one definition. name and group, where not empty, are what the address says: the body may leave them
 // out or repeat them. The error is a refusal: 400 for what cannot be read, 422 for what can but is no valid flow.
-func decodeFlow(body []byte, name, group string) (store.DataFlow, error) {
+func (a *API) decodeFlow(body []byte, name, group string) (store.DataFlow, error) {
 	var flow store.DataFlow
 	if err := strictjson.Decode(body, &flow); err != nil {
 		fields := problems(err)
@@ -30,6 +30,12 @@ func decodeFlow(body []byte, name, group string) (store.DataFlow, error) {
 	var invalid store.InvalidError
 	if errors.As(flow.Validate(), &invalid) {
 		wrong = append(wrong, invalid...)
+	}
+	if a.cfg.Allowed != nil {
+		var denied store.InvalidError
+		if errors.As(a.cfg.Allowed(flow), &denied) {
+			wrong = append(wrong, denied...)
+		}
 	}
 	if len(wrong) > 0 {
 		return flow, refuse(http.StatusUnprocessableEntity, "the flow is not valid; errors lists everything", wrong...)

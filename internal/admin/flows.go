@@ -63,7 +63,7 @@ type changed struct {
 
 // put writes one definition. A name or group that the address gives need not be in the body.
 func (a *API) put(ctx context.Context, body []byte, name, group string) (*changed, error) {
-	flow, err := decodeFlow(body, name, group)
+	flow, err := a.decodeFlow(body, name, group)
 	if err != nil {
 		return nil, err
 	}

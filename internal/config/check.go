@@ -69,6 +69,10 @@ func (l *loader) checkExecutor() {
 		l.folder("executor.exec.temp_dir", exec.TempDir)
 	}
 	within(l, "executor.exec.kill_grace", exec.KillGrace, time.Millisecond, 10*time.Minute)
+	l.checkSandbox(exec)
+	l.checkLimits("executor.exec.limits.", exec.Limits)
+	l.checkLimits("executor.exec.max.", exec.Max.ExecutorLimits)
+	within(l, "executor.exec.max.timeout", exec.Max.Timeout, 0, 7*24*time.Hour)
 	within(l, "executor.http.connect_timeout", http.ConnectTimeout, time.Millisecond, 10*time.Minute)
 	within(l, "executor.http.max_conns_per_host", http.MaxConnsPerHost, 1, 100_000)
 }

@@ -109,6 +109,30 @@ type ExecutorExec struct {
 	TempDir   string        `koanf:"temp_dir"`   // where the runs' own folders are made; empty: the system's
 	Path      string        `koanf:"path"`       // PATH of the commands; empty: the worker's own
 	KillGrace time.Duration `koanf:"kill_grace"` // between TERM and KILL
+
+	Sandbox    string         `koanf:"sandbox"`     // none, standard or strict: of flows that name none
+	MinSandbox string         `koanf:"min_sandbox"` // the least that a flow may name
+	Folders    []string       `koanf:"folders"`     // where programs must be; none: anywhere
+	User       string         `koanf:"user"`        // UID:GID that commands run as; empty: the worker's own
+	Limits     ExecutorLimits `koanf:"limits"`      // of flows that set none; 0: none
+	Max        ExecutorMax    `koanf:"max"`         // of what flows may ask for; 0: any
+}
+
+// ExecutorLimits are what one run may use.
+type ExecutorLimits struct {
+	CPU       time.Duration `koanf:"cpu"`
+	Memory    Size          `koanf:"memory"`
+	Processes int           `koanf:"processes"`
+	OpenFiles int           `koanf:"open_files"` // of each process
+	FileSize  Size          `koanf:"file_size"`  // of each file
+	Output    Size          `koanf:"output"`
+	Folder    Size          `koanf:"folder"` // the run's own, with all that is in it
+}
+
+// ExecutorMax is what no flow may go beyond.
+type ExecutorMax struct {
+	Timeout time.Duration `koanf:"timeout"`
+	ExecutorLimits
 }
 
 // ExecutorHTTP is for flows of kind http.

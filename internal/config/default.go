@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Default gives every setting its default. Each role listens on a port of its own, on loopback only.
 func Default() Config {
@@ -20,11 +23,21 @@ func Default() Config {
 		Worker:  Worker{Concurrency: 16, Lease: 30 * time.Second, DrainTimeout: 25 * time.Second, Batch: 50},
 		Console: Console{Listener{Listen: "127.0.0.1:8081"}},
 		Executor: Executor{
-			Exec: ExecutorExec{KillGrace: 5 * time.Second},
+			Exec: ExecutorExec{KillGrace: 5 * time.Second, Sandbox: "standard", MinSandbox: "none", Limits: defaultLimits(runtime.GOOS)},
 			HTTP: ExecutorHTTP{ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64},
 		},
 		History: History{RunsPerFlow: 100, RunTTL: 7 * 24 * time.Hour, DeadLetters: 1000, LogBytes: 64 << 10, Beats: 1000},
 		Metrics: Metrics{Listen: "127.0.0.1:9090"},
 		Tracing: Tracing{Sample: 1},
 	}
+}
+
+// defaultLimits are generous: they keep one run from taking the host with it. Where processes cannot be supervised, only those
+// stand that need no supervisor, since others would be refused.
+func defaultLimits(system string) ExecutorLimits {
+	limits := ExecutorLimits{Output: 256 << 20, Folder: 4 << 30}
+	if system == "linux" {
+		limits.Memory, limits.Processes, limits.OpenFiles, limits.FileSize = 2<<30, 512, 4096, 4<<30
+	}
+	return limits
 }
