@@ -52,7 +52,7 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	if err != nil {
 		return err
 	}
-	watch, err := newFlowWatch(flows, st, p.logs.For("flows"))
+	watch, err := newFlowWatch(flows, st, execPolicy(p.cfg.Executor.Exec).Check, p.logs.For("flows"))
 	if err != nil {
 		return err
 	}

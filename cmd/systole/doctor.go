@@ -159,8 +159,9 @@ func diagnoseBeats(ctx context.Context, st *store.Store, status store.GroupStatu
 
 // diagnoseHost looks at what runs on this host would need.
 func diagnoseHost() []finding {
+	findings := diagnoseSupervisor()
 	if _, err := exec.LookPath("sh"); errors.Is(err, exec.ErrNotFound) {
-		return []finding{{"warning", "there is no shell on this host: exec flows can only run programs directly"}}
+		findings = append(findings, finding{"warning", "there is no shell on this host: exec flows can only run programs directly"})
 	}
-	return nil
+	return findings
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/systole-run/systole/executor/supervisor"
 )
 
 // asSystole makes this test binary be systole, so that what the tests start is built as they are: under -race, it races too.
@@ -25,6 +27,7 @@ const leash = 3
 const raceExit = 66
 
 func TestMain(m *testing.M) {
+	supervisor.Main()
 	if os.Getenv(asSystole) == "" {
 		os.Exit(m.Run())
 	}

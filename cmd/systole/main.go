@@ -10,12 +10,15 @@ import (
 	"os/signal"
 	"syscall"
 	_ "time/tzdata" // time zones for cron flows, on hosts and in images that have none
+
+	"github.com/systole-run/systole/executor/supervisor"
 )
 
 // version is set by the build: -ldflags "-X main.version=v1.2.3".
 var version = "dev"
 
 func main() {
+	supervisor.Main()
 	ctx, abort := interrupts()
 	os.Exit(execute(ctx, abort, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -23,6 +23,7 @@ const settleTime = 100 * time.Millisecond
 type flowWatch struct {
 	dir     string
 	store   *store.Store
+	allowed func(store.DataFlow) error // what the operator allows
 	log     *slog.Logger
 	files   *fsnotify.Watcher
 	source  string // as apply would name it
@@ -30,8 +31,8 @@ type flowWatch struct {
 }
 
 // newFlowWatch watches dir; with an empty one it does nothing. Flows that are wrong at the start are an error.
-func newFlowWatch(dir string, st *store.Store, log *slog.Logger) (*flowWatch, error) {
-	w := &flowWatch{dir: dir, store: st, log: log, source: sourceOf([]string{dir}), applied: make(map[store.FlowRef]bool)}
+func newFlowWatch(dir string, st *store.Store, allowed func(store.DataFlow) error, log *slog.Logger) (*flowWatch, error) {
+	w := &flowWatch{dir: dir, store: st, allowed: allowed, log: log, source: sourceOf([]string{dir}), applied: make(map[store.FlowRef]bool)}
 	if dir == "" {
 		return w, nil
 	}
@@ -78,6 +79,11 @@ func (w *flowWatch) apply(ctx context.Context) error {
 	flows, err := manifest.ReadPath(w.dir)
 	if err != nil {
 		return err
+	}
+	for _, flow := range definitions(flows) {
+		if err := w.allowed(flow); err != nil {
+			return fmt.Errorf("flow %s: %w", flow.Name, err)
+		}
 	}
 	changes, err := w.store.PutFlows(ctx, w.source, definitions(flows))
 	if err != nil {

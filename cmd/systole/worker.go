@@ -88,10 +88,7 @@ func (p *process) newWorker(nc *nats.Conn, st *store.Store) (*worker.Worker, err
 func (p *process) newExecutor() (executor.FlowExecutor, error) {
 	log := p.logs.For("executor")
 	functions, err1 := function.New(function.Config{Functions: builtins(), Logger: log, Registerer: p.registry})
-	commands, err2 := subprocess.New(subprocess.Config{
-		Dir: p.cfg.Executor.Exec.Dir, TempDir: p.cfg.Executor.Exec.TempDir, Path: p.cfg.Executor.Exec.Path,
-		KillGrace: p.cfg.Executor.Exec.KillGrace, Logger: log,
-	})
+	commands, err2 := p.newCommands(log)
 	requests, err3 := webhook.New(webhook.Config{
 		ConnectTimeout: p.cfg.Executor.HTTP.ConnectTimeout, MaxConnsPerHost: p.cfg.Executor.HTTP.MaxConnsPerHost,
 	})
