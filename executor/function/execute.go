@@ -21,6 +21,9 @@ func (e *Executor) Execute(ctx context.Context, task executor.Task) executor.Res
 	if err != nil {
 		return executor.Failure(store.ReasonRefused, err)
 	}
+	if task.Flow.Function.Isolation == store.IsolationProcess {
+		return e.isolate(ctx, task)
+	}
 	done := make(chan executor.Result, 1)
 	go run(ctx, f.call, task, done)
 	select {

@@ -1,10 +1,18 @@
 // Package function runs flows of the kind `function`: Go functions that the worker's binary registered by name.
 //
-// It owns the registration and the isolation that one process can give: a panic or a runtime.Goexit ends that run and
-// nothing else, and a function that does not heed its context cannot hold its run. It gives no isolation of memory:
-// os.Exit, a fatal error of the Go runtime or an endless allocation takes the worker down, and its leases expire.
+// It owns the registration and two kinds of isolation. In the worker, which is the usual one, a panic or a runtime.Goexit ends
+// that run and nothing else, and a function that does not heed its context cannot hold its run; but os.Exit, a fatal
+// error of the Go runtime or an endless allocation takes the worker down, and its leases expire. With `isolation: process` the
+// function runs in a process of the same program, which that ends instead, and which is killed if it does not heed its context.
 //
-// A run goes through these states:
+// Such a process is started through the supervisor, ends with the lease of its run, and is used again for other runs, of any
+// function, but never after a failure and only so many times:
+//
+//	waiting ──a run──> running ──success──> waiting
+//	   │                  └──failure, no return within Grace, or Reuse reached──> killed
+//	   └──more wait than Idle──> killed
+//
+// A run in the worker goes through these states:
 //
 //	running ──returns, panics, exits──> ended
 //	   └──ctx ends──> stopping ──within Grace──> ended (interrupted)
@@ -53,13 +61,15 @@ type Config struct {
 	Functions    map[string]Func       // registered from the start, by name
 	Grace        time.Duration         // from the end of ctx until a function is abandoned; default DefaultGrace
 	MaxAbandoned int                   // abandoned goroutines of one function that are put up with; default DefaultMaxAbandoned
+	Process      ProcessConfig         // of functions that run in processes of their own
 	Logger       *slog.Logger          // default slog.Default()
 	Registerer   prometheus.Registerer // nil for no metrics
 }
 
 // Executor implements executor.FlowExecutor. It is safe for concurrent use.
 type Executor struct {
-	cfg Config
+	cfg  Config
+	pool *pool
 
 	mu        sync.RWMutex
 	functions map[string]*function
@@ -88,7 +98,11 @@ func New(cfg Config) (*Executor, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	e := &Executor{cfg: cfg, functions: make(map[string]*function)}
+	var err error
+	if cfg.Process, err = cfg.Process.withDefaults(); err != nil {
+		return nil, err
+	}
+	e := &Executor{cfg: cfg, pool: &pool{cfg: cfg.Process}, functions: make(map[string]*function)}
 	for name, call := range cfg.Functions {
 		if err := e.Register(name, call); err != nil {
 			return nil, err
@@ -154,9 +168,6 @@ func (e *Executor) registerMetrics() error {
 func (e *Executor) find(flow store.DataFlow) (*function, error) {
 	if flow.Function == nil {
 		return nil, executor.Permanent(fmt.Errorf("start function: found a flow of kind %q", flow.Kind()))
-	}
-	if flow.Function.Isolation == store.IsolationProcess {
-		return nil, executor.Permanent(fmt.Errorf("start function %q: found isolation process, this worker runs functions in itself only", flow.Function.Name))
 	}
 	e.mu.RLock()
 	found, ok := e.functions[flow.Function.Name]

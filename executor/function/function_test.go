@@ -17,10 +17,14 @@ import (
 
 	"github.com/systole-run/systole/executor"
 	"github.com/systole-run/systole/executor/function"
+	"github.com/systole-run/systole/executor/supervisor"
 	"github.com/systole-run/systole/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	supervisor.Main(function.Role(misbehaving()))
+	goleak.VerifyTestMain(m)
+}
 
 // newExecutor gives an Executor that knows call as "sync", and logs nowhere.
 func newExecutor(t *testing.T, call function.Func) *function.Executor {

@@ -81,8 +81,9 @@ func endMarked(instance uint64) bool {
 
 const supported = true
 
-// programPath is this very program, also if its file has been replaced meanwhile.
-const programPath = "/proc/self/exe"
+// Program is this very program, as a Command's Path: also if its file has been replaced meanwhile, and also in the supervisor, which is
+// the same.
+const Program = "/proc/self/exe"
 
 // waitFor reports whether a process ends in time. It is not reaped.
 func waitFor(cmd *exec.Cmd, patience time.Duration) bool {

@@ -10,7 +10,8 @@ import (
 // supported: only Linux has subreapers, PDEATHSIG, ptrace as it is used here, and pidfds.
 const supported = false
 
-const programPath = ""
+// Program is this very program, as a Command's Path.
+const Program = ""
 
 func bootTime(time.Time) int64 { return 0 }
 

@@ -66,7 +66,7 @@ func Probe() Host {
 
 // tryStart starts this program in some way, as one that ends at once.
 func tryStart(attributes *syscall.SysProcAttr) error {
-	cmd := &exec.Cmd{Path: programPath, Args: []string{probeName}, Env: []string{}, SysProcAttr: attributes}
+	cmd := &exec.Cmd{Path: Program, Args: []string{probeName}, Env: []string{}, SysProcAttr: attributes}
 	if !attributes.Ptrace {
 		return cmd.Run()
 	}

@@ -163,7 +163,7 @@ func startChild(withoutCgroups bool) (*child, error) {
 		arguments = append(arguments, argWithoutCgroups)
 	}
 	cmd := &exec.Cmd{
-		Path: programPath, Args: arguments, Dir: "/",
+		Path: Program, Args: arguments, Dir: "/",
 		Env:        keepEnviron(os.Environ()),
 		ExtraFiles: []*os.File{theirs}, Stderr: os.Stderr,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
