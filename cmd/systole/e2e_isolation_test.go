@@ -157,3 +157,21 @@ func TestFlowThatAsksForMoreThanTheOperatorAllowsIsRefusedWhenItIsAppliedAndWhen
 		t.Errorf("got %+v", failed)
 	}
 }
+
+func TestFunctionRunsInAProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
+	needsSupervisor(t)
+	s := newStand(t)
+	w := s.worker("w1")
+	w.awaitReady()
+	s.putFlow(store.DataFlow{Name: "apart", Function: &store.FunctionSpec{Name: "echo", Isolation: store.IsolationProcess}})
+	s.publish("")
+	done := s.awaitRuns(1, store.StatusSuccess)[0]
+	log, err := s.store.RunLog(t.Context(), store.DefaultGroup, done.ID)
+	if err != nil || !strings.Contains(string(log), done.OccurrenceID+" attempt 1") {
+		t.Errorf("log is %q, %v", log, err)
+	}
+	waiting := childNamed(t, childNamed(t, w.cmd.Process.Pid, "systole-supervisor"), "systole-function")
+	w.signal(syscall.SIGKILL)
+	pollUntil(t, "the process is gone", func() bool { return len(living([]string{strconv.Itoa(waiting)})) == 0 })
+}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/systole-run/systole/executor/function"
 	"github.com/systole-run/systole/executor/supervisor"
 )
 
@@ -27,7 +28,7 @@ const leash = 3
 const raceExit = 66
 
 func TestMain(m *testing.M) {
-	supervisor.Main()
+	supervisor.Main(function.Role(builtins()))
 	if os.Getenv(asSystole) == "" {
 		os.Exit(m.Run())
 	}

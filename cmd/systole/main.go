@@ -11,6 +11,7 @@ import (
 	"syscall"
 	_ "time/tzdata" // time zones for cron flows, on hosts and in images that have none
 
+	"github.com/systole-run/systole/executor/function"
 	"github.com/systole-run/systole/executor/supervisor"
 )
 
@@ -18,7 +19,7 @@ import (
 var version = "dev"
 
 func main() {
-	supervisor.Main()
+	supervisor.Main(function.Role(builtins()))
 	ctx, abort := interrupts()
 	os.Exit(execute(ctx, abort, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -1,34 +1,60 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
+	"os"
 	"runtime"
 
+	"github.com/systole-run/systole/executor/function"
 	"github.com/systole-run/systole/executor/subprocess"
 	"github.com/systole-run/systole/executor/supervisor"
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/store"
 )
 
-// newCommands makes the executor of commands, with a supervisor where the system lets there be one.
-func (p *process) newCommands(log *slog.Logger) (*subprocess.Executor, error) {
+// newSupervisor starts a supervisor, where the system lets there be one; nil elsewhere.
+func (p *process) newSupervisor(log *slog.Logger) (*supervisor.Supervisor, error) {
+	if runtime.GOOS != "linux" {
+		return nil, nil
+	}
+	hideProcess()
+	started, err := supervisor.Start(supervisor.Config{Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(func() { _ = started.Close() })
+	return started, nil
+}
+
+func (p *process) newCommands(supervised *supervisor.Supervisor, log *slog.Logger) (*subprocess.Executor, error) {
 	exec := p.cfg.Executor.Exec
 	cfg := subprocess.Config{
-		Dir: exec.Dir, TempDir: exec.TempDir, Path: exec.Path, Policy: execPolicy(exec), KillGrace: exec.KillGrace, Logger: log,
+		Dir: exec.Dir, TempDir: exec.TempDir, Path: exec.Path, Supervisor: supervised, Policy: execPolicy(exec), KillGrace: exec.KillGrace, Logger: log,
 	}
 	if user, group, ok := exec.IDs(); ok {
 		cfg.User, cfg.Group = &user, &group
 	}
-	if runtime.GOOS == "linux" {
-		hideProcess()
-		supervised, err := supervisor.Start(supervisor.Config{Logger: log})
-		if err != nil {
-			return nil, err
-		}
-		p.onClose(func() { _ = supervised.Close() })
-		cfg.Supervisor = supervised
-	}
 	return subprocess.New(cfg)
+}
+
+// newFunctions makes the executor of functions. Those in processes of their own are held to the limits of commands, but for CPU
+// time: a process has many runs.
+func (p *process) newFunctions(supervised *supervisor.Supervisor, log *slog.Logger) (*function.Executor, error) {
+	cfg, limits := p.cfg.Executor.Function, p.cfg.Executor.Exec.Limits
+	functions, err := function.New(function.Config{
+		Functions: builtins(), Logger: log, Registerer: p.registry,
+		Process: function.ProcessConfig{
+			Supervisor: supervised, Reuse: cfg.Reuse, Idle: cmp.Or(cfg.Idle, -1), Env: []string{"PATH=" + cmp.Or(p.cfg.Executor.Exec.Path, os.Getenv("PATH")), "LANG=C.UTF-8"},
+			Limits: supervisor.Limits{
+				Memory: int64(limits.Memory), Processes: limits.Processes, OpenFiles: limits.OpenFiles, FileSize: int64(limits.FileSize),
+			},
+		},
+	})
+	if err == nil {
+		p.onClose(func() { _ = functions.Close() })
+	}
+	return functions, err
 }
 
 // execPolicy is what the settings allow to flows of the kind exec. A console that has the worker's settings refuses other flows

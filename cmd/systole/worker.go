@@ -87,8 +87,12 @@ func (p *process) newWorker(nc *nats.Conn, st *store.Store) (*worker.Worker, err
 
 func (p *process) newExecutor() (executor.FlowExecutor, error) {
 	log := p.logs.For("executor")
-	functions, err1 := function.New(function.Config{Functions: builtins(), Logger: log, Registerer: p.registry})
-	commands, err2 := p.newCommands(log)
+	supervised, err := p.newSupervisor(log)
+	if err != nil {
+		return nil, err
+	}
+	functions, err1 := p.newFunctions(supervised, log)
+	commands, err2 := p.newCommands(supervised, log)
 	requests, err3 := webhook.New(webhook.Config{
 		ConnectTimeout: p.cfg.Executor.HTTP.ConnectTimeout, MaxConnsPerHost: p.cfg.Executor.HTTP.MaxConnsPerHost,
 	})

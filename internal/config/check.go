@@ -73,6 +73,8 @@ func (l *loader) checkExecutor() {
 	l.checkLimits("executor.exec.limits.", exec.Limits)
 	l.checkLimits("executor.exec.max.", exec.Max.ExecutorLimits)
 	within(l, "executor.exec.max.timeout", exec.Max.Timeout, 0, 7*24*time.Hour)
+	within(l, "executor.function.reuse", l.cfg.Executor.Function.Reuse, 1, 1_000_000)
+	within(l, "executor.function.idle", l.cfg.Executor.Function.Idle, 0, 1000)
 	within(l, "executor.http.connect_timeout", http.ConnectTimeout, time.Millisecond, 10*time.Minute)
 	within(l, "executor.http.max_conns_per_host", http.MaxConnsPerHost, 1, 100_000)
 }

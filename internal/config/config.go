@@ -99,8 +99,15 @@ type Console struct {
 
 // Executor bounds what runs of each kind may use.
 type Executor struct {
-	Exec ExecutorExec `koanf:"exec"`
-	HTTP ExecutorHTTP `koanf:"http"`
+	Exec     ExecutorExec     `koanf:"exec"`
+	Function ExecutorFunction `koanf:"function"`
+	HTTP     ExecutorHTTP     `koanf:"http"`
+}
+
+// ExecutorFunction is for flows of kind function with isolation: process.
+type ExecutorFunction struct {
+	Reuse int `koanf:"reuse"` // runs that one process has at most
+	Idle  int `koanf:"idle"`  // processes that wait for a run at most; 0: none
 }
 
 // ExecutorExec is for flows of kind exec.

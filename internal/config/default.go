@@ -23,8 +23,9 @@ func Default() Config {
 		Worker:  Worker{Concurrency: 16, Lease: 30 * time.Second, DrainTimeout: 25 * time.Second, Batch: 50},
 		Console: Console{Listener{Listen: "127.0.0.1:8081"}},
 		Executor: Executor{
-			Exec: ExecutorExec{KillGrace: 5 * time.Second, Sandbox: "standard", MinSandbox: "none", Limits: defaultLimits(runtime.GOOS)},
-			HTTP: ExecutorHTTP{ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64},
+			Exec:     ExecutorExec{KillGrace: 5 * time.Second, Sandbox: "standard", MinSandbox: "none", Limits: defaultLimits(runtime.GOOS)},
+			Function: ExecutorFunction{Reuse: 100, Idle: 4},
+			HTTP:     ExecutorHTTP{ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64},
 		},
 		History: History{RunsPerFlow: 100, RunTTL: 7 * 24 * time.Hour, DeadLetters: 1000, LogBytes: 64 << 10, Beats: 1000},
 		Metrics: Metrics{Listen: "127.0.0.1:9090"},

@@ -76,6 +76,8 @@ func TestEveryRuleRefusesWhatIsOutsideOfIt(t *testing.T) {
 		{"executor.exec.max.timeout", "200h", "168h"},
 		{"executor.exec.max.open_files", "-1", "0 to"},
 		{"executor.exec.max.folder", "much", "64KiB"},
+		{"executor.function.reuse", "0", "1 to"},
+		{"executor.function.idle", "-1", "0 to"},
 		{"executor.http.connect_timeout", "soon", "a duration"},
 		{"executor.http.max_conns_per_host", "0", "1 to"},
 		{"history.runs_per_flow", "0", "1 to"},
