@@ -150,7 +150,7 @@ func TestBadFunctionEndsItsProcessOnlyAndSaysWhy(t *testing.T) {
 		"panic":             {store.ReasonPanic, "panic: boom (at "},
 		"exit":              {store.ReasonError, "exit code 3"},
 		"overflow":          {store.ReasonError, "stack overflow"},
-		"concurrent writes": {store.ReasonError, "concurrent map writes"},
+		"concurrent writes": {store.ReasonError, "fatal error: concurrent map"},
 		"hog":               {store.ReasonLimit, "limit of memory exceeded"},
 		"deadlock":          {store.ReasonTimeout, "process is killed"},
 		"busy":              {store.ReasonTimeout, "process is killed"},

@@ -79,8 +79,6 @@ func endMarked(instance uint64) bool {
 	})
 }
 
-const supported = true
-
 // Program is this very program, as a Command's Path: also if its file has been replaced meanwhile, and also in the supervisor, which is
 // the same.
 const Program = "/proc/self/exe"

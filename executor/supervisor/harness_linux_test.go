@@ -2,6 +2,7 @@ package supervisor_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -22,7 +23,38 @@ func TestMain(m *testing.M) {
 	if what := os.Getenv(helperEnv); what != "" {
 		beHelper(what)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if left := leftovers(); code == 0 && len(left) > 0 {
+			fmt.Fprintln(os.Stderr, "left after all tests:", left)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
+
+// leftovers are processes that belong to tests, control groups, and descriptors of supervisors that still are there.
+func leftovers() []string {
+	var left []string
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		pid, _ := strconv.Atoi(strings.Split(file, "/")[2])
+		if bytes.Contains(text, []byte("DIR="+os.TempDir()+"/Test")) && !gone(pid) {
+			left = append(left, file)
+		}
+	}
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		left = append(left, strings.Fields(string(text))...)
+	}
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, link := range links {
+		if target, _ := os.Readlink(link); strings.HasPrefix(target, "socket:") {
+			left = append(left, link+" is a "+target)
+		}
+	}
+	return left
 }
 
 // start gives a supervisor of the test's own.

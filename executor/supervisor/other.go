@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// supported: only Linux has subreapers, PDEATHSIG, ptrace as it is used here, and pidfds.
-const supported = false
+// canSupervise: only Linux has subreapers, PDEATHSIG, ptrace as it is used here, and pidfds.
+func canSupervise() error { return errNotLinux }
 
 // Program is this very program, as a Command's Path.
 const Program = ""

@@ -40,12 +40,7 @@ func (h Host) Describe() string {
 // Probe looks at this host. It starts a process or two, and needs Main.
 func Probe() Host {
 	host := Host{Landlock: landlockVersion()}
-	switch {
-	case !called.Load():
-		host.Supervised = errNotCalled
-	default:
-		host.Supervised = tryStart(&syscall.SysProcAttr{Ptrace: true, Setsid: true})
-	}
+	host.Supervised = canSupervise()
 	if groups := newCgroups(rand.Uint64()); groups != nil {
 		groups.close()
 		host.Cgroups = true
@@ -62,6 +57,18 @@ func Probe() Host {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: syscall.Geteuid(), Size: 1}},
 	}) == nil
 	return host
+}
+
+// canSupervise gives nil where this program can be started again and stopped before its first instruction.
+func canSupervise() error {
+	if !called.Load() {
+		return errNotCalled
+	}
+	err := tryStart(&syscall.SysProcAttr{Ptrace: true, Setsid: true})
+	if err != nil {
+		return fmt.Errorf("%w; is kernel.yama.ptrace_scope above 1, or does a seccomp profile forbid ptrace?", err)
+	}
+	return nil
 }
 
 // tryStart starts this program in some way, as one that ends at once.

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,14 +26,14 @@ func namespaces(box Sandbox, noUserNS bool) uintptr {
 	return flags
 }
 
-// capable reports whether this process has a capability.
+// capable reports whether this thread has a capability, or may take it up.
 func capable(capability int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return false
 	}
-	return data[capability/32].Effective&(1<<(capability%32)) != 0
+	return data[capability/32].Permitted&(1<<(capability%32)) != 0
 }
 
 // confine takes from the calling thread, and so from what it forks, what the sandbox forbids. There is no way back. It
@@ -94,20 +93,20 @@ func allCapabilities() []int {
 	return all
 }
 
-// dropCapabilities takes capabilities from every program that is executed from here on. Who may not do that has none to give:
-// no_new_privs is set.
+// dropCapabilities takes capabilities from every program that is executed from here on. Those that this thread does not have itself
+// cannot be gained any more: no_new_privs is set.
 func dropCapabilities(capabilities ...int) error {
 	err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	if err != nil && !errors.Is(err, unix.EINVAL) {
 		return &SandboxError{"ambient capabilities", err}
 	}
-	if !capable(unix.CAP_SETPCAP) && os.Geteuid() != 0 {
-		return nil
-	}
 	for _, capability := range capabilities {
+		if !capable(capability) {
+			continue
+		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0)
 		if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: this kernel does not know it
-			return &SandboxError{"capabilities", err}
+			return &SandboxError{"capabilities (CAP_SETPCAP is needed to take them away)", err}
 		}
 	}
 	return nil

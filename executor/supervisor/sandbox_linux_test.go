@@ -1,11 +1,13 @@
 package supervisor_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/systole-run/systole/executor/supervisor"
@@ -41,7 +43,11 @@ func TestWithoutASandboxTheCommandIsAsTheWorkerWouldStartIt(t *testing.T) {
 	t.Parallel()
 	cmd := command(t, `grep NoNewPrivs /proc/self/status`)
 	cmd.Sandbox.Level = supervisor.LevelNone
-	if end, output := run(t, start(t), cmd); output != "NoNewPrivs:\t0\n" {
+	own, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end, output := run(t, start(t), cmd); output == "" || !strings.Contains(string(own), "\n"+output) {
 		t.Errorf("got %+v, %q", end, output)
 	}
 }
@@ -159,7 +165,14 @@ func TestCommandRunsAsAnotherUserIfTold(t *testing.T) {
 		}
 		cmd.Dir, cmd.Sandbox.Level = "/", level
 		cmd.Sandbox.User, cmd.Sandbox.Group = &id, &id
-		if end, output := run(t, start(t), cmd); output != "65534\n65534\n65534\n" {
+		j, err := try(t, start(t), cmd)
+		if errors.Is(err, syscall.EPERM) {
+			t.Skip("this root may not change to another user")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end, output := j.wait(); output != "65534\n65534\n65534\n" {
 			t.Errorf("%s: got %+v, %q", level, end, output)
 		}
 	}

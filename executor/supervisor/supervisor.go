@@ -47,7 +47,11 @@ func Start(cfg Config) (*Supervisor, error) {
 		cfg.Logger = slog.Default()
 	}
 	s := &Supervisor{cfg: cfg}
-	if _, err := s.child(); err != nil {
+	err := canSupervise()
+	if err == nil {
+		_, err = s.child()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
 	return s, nil
@@ -146,12 +150,6 @@ type child struct {
 }
 
 func startChild(withoutCgroups bool) (*child, error) {
-	if !supported {
-		return nil, errNotLinux
-	}
-	if !called.Load() {
-		return nil, errNotCalled
-	}
 	instance := uint64(1)<<39 | rand.Uint64N(1<<39)
 	ours, theirs, err := socketPair()
 	if err != nil {
