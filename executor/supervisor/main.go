@@ -48,6 +48,3 @@ func Main(roles ...Role) {
 	}
 	called.Store(true)
 }
-
-// errNotLinux is why nothing is supervised on other systems.
-var errNotLinux = errors.New("supervised processes: found a system without subreapers and pidfds, allowed is Linux")

@@ -3,6 +3,7 @@
 package supervisor
 
 import (
+	"errors"
 	"os/exec"
 	"time"
 )
@@ -35,3 +36,6 @@ func (Host) Describe() string { return "no strict sandbox" }
 
 // Probe looks at this host.
 func Probe() Host { return Host{Supervised: errNotLinux, Strict: errNotLinux} }
+
+// errNotLinux is why nothing is supervised on other systems.
+var errNotLinux = errors.New("supervised processes: found a system without subreapers and pidfds, allowed is Linux")
