@@ -92,15 +92,10 @@ type child struct {
 const printedBytes = 128 << 10
 
 func startChild(ctx context.Context, cfg ProcessConfig) (*child, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	ours, theirs, err := supervisor.Pair()
 	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
+		return nil, err
 	}
-	for _, fd := range pair {
-		unix.CloseOnExec(fd)
-	}
-	_ = unix.SetNonblock(pair[0], true) // so that closing it ends a read
-	ours, theirs := os.NewFile(uintptr(pair[0]), "function"), os.NewFile(uintptr(pair[1]), "worker")
 	defer theirs.Close()
 	read, write, err := os.Pipe()
 	if err != nil {

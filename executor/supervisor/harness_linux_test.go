@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// testerEnv marks what this test binary has started.
+func testerEnv() string { return fmt.Sprintf("TESTER=<%d>", os.Getpid()) }
+
 // leftovers are processes that belong to tests, control groups, and descriptors of supervisors that still are there.
 func leftovers() []string {
 	var left []string
@@ -39,7 +42,7 @@ func leftovers() []string {
 	for _, file := range files {
 		text, _ := os.ReadFile(file)
 		pid, _ := strconv.Atoi(strings.Split(file, "/")[2])
-		if bytes.Contains(text, []byte("DIR="+os.TempDir()+"/Test")) && !gone(pid) {
+		if bytes.Contains(text, []byte(testerEnv())) && !gone(pid) {
 			left = append(left, file)
 		}
 	}
@@ -90,7 +93,7 @@ func command(t testing.TB, script string) supervisor.Command {
 	dir := t.TempDir()
 	return supervisor.Command{
 		Path: "/bin/sh", Args: []string{"sh", "-c", script}, Dir: dir,
-		Env:     []string{"PATH=/usr/bin:/bin", "DIR=" + dir, "LANG=C.UTF-8"},
+		Env:     []string{"PATH=/usr/bin:/bin", "DIR=" + dir, "LANG=C.UTF-8", testerEnv()},
 		Sandbox: supervisor.Sandbox{Write: []string{dir}},
 	}
 }
@@ -258,7 +261,7 @@ func beWorker() {
 	_, err = s.Start(contextForever(), supervisor.Command{
 		Path: "/bin/sh", Args: []string{"sh", "-c", family + "sleep 300"}, Dir: os.Getenv("DIR"),
 		Env: []string{"PATH=/usr/bin:/bin", "DIR=" + os.Getenv("DIR")}, Files: []*os.File{null, null, null},
-		Until: time.Now().Add(2 * time.Second),
+		Until: time.Now().Add(8 * time.Second),
 	})
 	if err != nil {
 		panic(err)
@@ -314,7 +317,7 @@ func worker(t *testing.T) (cmd *exec.Cmd, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), helperEnv+"=worker", "DIR="+dir)
+	cmd.Env = append(os.Environ(), helperEnv+"=worker", "DIR="+dir, testerEnv())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

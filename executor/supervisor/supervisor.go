@@ -151,7 +151,7 @@ type child struct {
 
 func startChild(withoutCgroups bool) (*child, error) {
 	instance := uint64(1)<<39 | rand.Uint64N(1<<39)
-	ours, theirs, err := socketPair()
+	ours, theirs, err := Pair()
 	if err != nil {
 		return nil, err
 	}
@@ -248,13 +248,20 @@ func (c *child) bury() int {
 	return len(lost)
 }
 
-func socketPair() (ours, theirs *os.File, err error) {
+// Pair gives two connected sockets that nothing inherits unless it is given one, as one of a Command's Files.
+func Pair() (ours, theirs *os.File, err error) {
+	syscall.ForkLock.RLock()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(pair[0])
+		unix.CloseOnExec(pair[1])
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	for _, fd := range pair {
-		unix.CloseOnExec(fd)
+	if err := unix.SetNonblock(pair[0], true); err != nil { // so that deadlines, and closing it, end a read
+		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(pair[0]), unix.Close(pair[1]))
 	}
-	return os.NewFile(uintptr(pair[0]), "supervisor"), os.NewFile(uintptr(pair[1]), "worker"), nil
+	return os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control"), nil
 }
