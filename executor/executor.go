@@ -1,11 +1,12 @@
 // Package executor runs one claimed occurrence of a DataFlow, apart from all others.
 //
 // It owns FlowExecutor, the Registry that finds the executor of a flow's kind, and one folder per kind: function
-// (registered Go functions), subprocess (`exec`) and webhook (`http`). It does not know of Redis, leases or
-// heartbeats: what it needs is in the Task, and what came of it is in the Result.
+// (registered Go functions), subprocess (`exec`) and webhook (`http`); beneath the first two, supervisor starts processes that
+// cannot outlive the run. It does not know of Redis or heartbeats, and of a lease only until when it holds: what it needs is
+// in the Task, and what came of it is in the Result.
 //
 //	Task ──> Measure ──> Registry ──┬─> function     a goroutine
-//	                     guards     ├─> subprocess   a process group
+//	                     guards     ├─> subprocess   a tree of processes
 //	                     against    └─> webhook      one request
 //	Result <── panics <─────────────┘
 //

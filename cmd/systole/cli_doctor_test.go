@@ -26,7 +26,7 @@ func TestDoctorFindsHealthyServersFine(t *testing.T) {
 	t.Parallel()
 	_, _, environ := servers(t)
 	run(t, environ, "doctor").
-		expect(t, exitFine, "ok       settings are valid", "ok       NATS at nats://127.0.0.1", "ok       the streams", "ok       Redis at redis://127.0.0.1", "nothing is wrong").
+		expect(t, exitFine, "ok       settings are valid", "ok       NATS at nats://127.0.0.1", "ok       the streams", "ok       Redis at redis://127.0.0.1", "commands are", "strict", "nothing is wrong").
 		without(t, "warning", "wrong  ")
 }
 

@@ -77,7 +77,7 @@ func (a *app) runDoctor(ctx context.Context, cmd *cobra.Command) error {
 	a.redisLog(slog.New(slog.DiscardHandler)) // the findings tell it better
 	findings = append(findings, diagnoseNATS(ctx, cfg)...)
 	findings = append(findings, diagnoseRedis(ctx, cfg)...)
-	findings = append(findings, diagnoseHost()...)
+	findings = append(findings, diagnoseHost(cfg)...)
 	wrong := 0
 	for _, f := range findings {
 		if f.mark == "wrong" {
@@ -158,8 +158,8 @@ func diagnoseBeats(ctx context.Context, st *store.Store, status store.GroupStatu
 }
 
 // diagnoseHost looks at what runs on this host would need.
-func diagnoseHost() []finding {
-	findings := diagnoseSupervisor()
+func diagnoseHost(cfg config.Config) []finding {
+	findings := diagnoseSupervisor(cfg.Executor.Exec)
 	if _, err := exec.LookPath("sh"); errors.Is(err, exec.ErrNotFound) {
 		findings = append(findings, finding{"warning", "there is no shell on this host: exec flows can only run programs directly"})
 	}

@@ -47,6 +47,7 @@ func treeOf(t *testing.T, s *stand) (*daemon, []string) {
 	return w, s.lines("pids")
 }
 
+// R6.4
 func TestNothingOfAKilledWorkersRunOutlivesItsLease(t *testing.T) {
 	t.Parallel()
 	needsSupervisor(t)

@@ -73,8 +73,8 @@ func execLimits(limits config.ExecutorLimits) store.Limits {
 	}
 }
 
-// diagnoseSupervisor says what this host offers to runs.
-func diagnoseSupervisor() []finding {
+// diagnoseSupervisor says what this host offers to runs, and whether that is what the settings ask for.
+func diagnoseSupervisor(exec config.ExecutorExec) []finding {
 	host := supervisor.Probe()
 	var findings []finding
 	add := func(mark, text string) { findings = append(findings, finding{mark, text}) }
@@ -92,8 +92,10 @@ func diagnoseSupervisor() []finding {
 		add("ok", "commands are supervised; there are no control groups to use, so the trees of runs are walked")
 	}
 	switch {
+	case host.Strict != nil && store.SandboxStrict == exec.Sandbox:
+		add("wrong", "executor.exec.sandbox is strict, and that is not to be had: "+host.Strict.Error())
 	case host.Strict != nil:
-		add("warning", "sandbox strict is not to be had: "+host.Strict.Error())
+		add("ok", "there is no sandbox strict, and flows that ask for it fail: "+host.Strict.Error())
 	case host.UserNamespaces:
 		add("ok", host.Describe())
 	default:

@@ -17,6 +17,7 @@ import (
 	"github.com/systole-run/systole/store"
 )
 
+// R6.4
 func TestExceededLimitIsNamedInTheRunsError(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -193,4 +194,44 @@ func TestBadCommandsDoNotDisturbAHundredOthersBesideThem(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestCommandRunsAsTheUserThatTheOperatorHasSet(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can change to another user")
+	}
+	nobody := uint32(65534)
+	f := newFixture(t, `id -u; echo 42 >"$SYSTOLE_CURSOR_OUT"; mkdir -p a/b && echo own >a/b/file && chmod 0 a/b`, func(cfg *subprocess.Config) {
+		cfg.User, cfg.Group = &nobody, &nobody
+		cfg.TempDir = sharedTemp(t)
+	})
+	f.task.Params = []byte(`{}`)
+	result, log := f.run(t)
+	if result.Reason == store.ReasonRefused && strings.Contains(result.Err.Error(), "not permitted") {
+		t.Skip("this root may not change to another user")
+	}
+	if result.Err != nil || log != "65534\n" || *result.Cursor != "42" {
+		t.Errorf("got %+v, %q", result, log)
+	}
+}
+
+// sharedTemp is a folder that every user can get to, unlike t.TempDir.
+func sharedTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "systole-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		left, _ := os.ReadDir(dir)
+		if len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+		_ = os.RemoveAll(dir)
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

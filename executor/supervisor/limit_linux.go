@@ -19,7 +19,8 @@ const memorySlack = 512 << 20
 
 // processSlack is how far the tasks of a user may exceed those that there were and the run's limit. Tasks are processes and
 // threads; the kernel counts all of a user, so this only keeps a fork bomb from filling the machine before the watch sees it,
-// and leaves room for what else the user starts meanwhile. The kernel does not hold root to it.
+// and leaves room for what else the user starts meanwhile. The kernel does not hold root to it. In a container it is not set: the
+// tasks of other containers' users with the same number count as well, and cannot be seen.
 const processSlack = 2048
 
 // setLimits gives the run's command its mark and limits, which whatever it starts inherits.
@@ -27,9 +28,9 @@ func setLimits(r *run, pid int) error {
 	limits := r.command.Limits
 	seconds := uint64((limits.CPU + time.Second - 1) / time.Second)
 	data := uint64(limits.Memory + max(limits.Memory, memorySlack))
-	tasks := uint64(limits.Processes + processSlack)
-	if limits.Processes > 0 {
-		tasks += r.server.tasksOf(r.user())
+	var tasks uint64
+	if limits.Processes > 0 && seesAllProcesses() {
+		tasks = uint64(limits.Processes) + processSlack + r.server.tasksOf(r.user())
 	}
 	for _, limit := range []struct {
 		name       string
@@ -41,7 +42,7 @@ func setLimits(r *run, pid int) error {
 		{"core dumps", unix.RLIMIT_CORE, 0, 0, true},
 		{LimitCPU, unix.RLIMIT_CPU, seconds, seconds + 5, limits.CPU > 0},
 		{LimitMemory, unix.RLIMIT_DATA, data, data, limits.Memory > 0},
-		{LimitProcesses, unix.RLIMIT_NPROC, tasks, tasks, limits.Processes > 0},
+		{LimitProcesses, unix.RLIMIT_NPROC, tasks, tasks, tasks > 0},
 		{LimitOpenFiles, unix.RLIMIT_NOFILE, uint64(limits.OpenFiles), uint64(limits.OpenFiles), limits.OpenFiles > 0},
 		{LimitFileSize, unix.RLIMIT_FSIZE, uint64(limits.FileSize), uint64(limits.FileSize), limits.FileSize > 0},
 	} {
@@ -53,6 +54,17 @@ func setLimits(r *run, pid int) error {
 		}
 	}
 	return nil
+}
+
+// seesAllProcesses reports whether this process is in the kernel's first process namespace.
+func seesAllProcesses() bool {
+	const firstNamespace = 0xEFFFFFFC // PROC_PID_INIT_INO
+	info, err := os.Stat("/proc/self/ns/pid")
+	if err != nil {
+		return false
+	}
+	namespace, ok := info.Sys().(*syscall.Stat_t)
+	return ok && namespace.Ino == firstNamespace
 }
 
 // user is whom the command runs as.

@@ -22,15 +22,6 @@ func endMarked(uint64) bool { return true }
 
 func serve() int { return 1 }
 
-// Host is what a host offers to runs.
-type Host struct {
-	Supervised     error
-	Strict         error
-	Landlock       int
-	UserNamespaces bool
-	Cgroups        bool
-}
-
 // Describe says in words what a strict sandbox consists of.
 func (Host) Describe() string { return "no strict sandbox" }
 

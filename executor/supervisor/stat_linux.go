@@ -30,6 +30,10 @@ func readStat(pid int) (stat, bool) {
 	if err != nil {
 		return stat{}, false
 	}
+	return parseStat(pid, text)
+}
+
+func parseStat(pid int, text []byte) (stat, bool) {
 	// The name may hold spaces and brackets; the last bracket ends it. After it come state (field 3), ppid (4), …
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 22 {
