@@ -168,7 +168,7 @@ func TestBadCommandsDoNotDisturbAHundredOthersBesideThem(t *testing.T) {
 	limits := &store.Limits{Memory: 64 << 20, Processes: 20, OpenFiles: 64, FileSize: 1 << 20, Output: 1 << 20, CPU: store.Duration(time.Second)}
 	bad := []string{
 		"exec yes", "while :; do :; done", "head -c 90000000 /dev/zero | tail -c 90000000 | sleep 300",
-		"f() { f | f & }; f; sleep 300", "head -c 3000000 /dev/zero >large", "setsid sleep 300 & exit 1", "kill -9 $$",
+		"f() { [ $1 -gt 8 ] || { f $(($1+1)) | f $(($1+1)) & }; sleep 300; }; f 0", "head -c 3000000 /dev/zero >large", "setsid sleep 300 & exit 1", "kill -9 $$",
 	}
 	var all sync.WaitGroup
 	for _, script := range bad {

@@ -32,9 +32,13 @@
 // with its descendants. So the one way out is to lower one's mark to that of another run under way, which has to be guessed
 // (under `strict`, marks cannot be changed at all); it lasts as long as that run.
 //
-// A tree is ended by stopping every process found in it, until none is found that runs, and only then by killing them:
-// a fork bomb cannot outrun that. Every signal goes through a pidfd, so that it cannot hit another process that
-// got the number of one that has just ended.
+// A tree is ended in three steps. The command's process group is killed, which the kernel does at once; then the run's control
+// group, if there is one (version 2, in which the worker may make groups), which it does at once, too; and then every
+// process that is found is stopped, until none is found that runs, and only then are they killed. Nothing can outrun that which
+// gets less of the CPU than the supervisor. So the supervisor has a real-time priority where it may, and where the kernel
+// holds the user of the command to a number of tasks (it does not so for root), it is told one. Every signal to a single process
+// goes through a pidfd, so that it cannot hit another process that got the number of one that has just ended. Who runs workers
+// as root in containers that let them have neither control groups nor priorities should give the containers a limit of processes.
 //
 // Marks and limits are set between exec and the command's first instruction: the command is started under ptrace, which
 // stops it there, and let go. That costs a tenth of a millisecond, where a helper program in between would cost ten. A

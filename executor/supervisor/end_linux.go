@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,6 +61,13 @@ func endAll(find func(visit func(stat))) bool {
 // pause gives processes that were killed time to end: nothing tells of the end of one that is not a child.
 func pause(d time.Duration) { <-time.After(d) }
 
+// reapIfOurs takes away a process that has ended and is this one's child: the first process of a container gets all orphans.
+func (s stat) reapIfOurs() {
+	if !s.alive() && s.parent == os.Getpid() {
+		_, _ = syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil)
+	}
+}
+
 // endMarked ends whatever carries a mark of this supervisor, which is gone. Its processes may be anyone's children by now.
 func endMarked(instance uint64) bool {
 	endCgroups(instance)
@@ -73,6 +81,7 @@ func endMarked(instance uint64) bool {
 			if mark, ok := readMark(pid); ok && mark>>markBits == instance {
 				if s, ok := readStat(pid); ok {
 					visit(s)
+					s.reapIfOurs()
 				}
 			}
 		}

@@ -49,7 +49,11 @@ func leftovers() []string {
 	lists, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, list := range lists {
 		text, _ := os.ReadFile(list)
-		left = append(left, strings.Fields(string(text))...)
+		for _, child := range strings.Fields(string(text)) {
+			if pid, _ := strconv.Atoi(child); !gone(pid) { // as the first process of a container, this one gets all orphans
+				left = append(left, child)
+			}
+		}
 	}
 	links, _ := filepath.Glob("/proc/self/fd/*")
 	for _, link := range links {

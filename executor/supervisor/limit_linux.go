@@ -3,7 +3,6 @@ package supervisor
 import (
 	"os"
 	"strconv"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,20 +16,14 @@ const rlimitMark = 10
 // where something grows faster than it is watched.
 const memorySlack = 512 << 20
 
-// processSlack is how far the tasks of a user may exceed those that there were and the run's limit. Tasks are processes and
-// threads; the kernel counts all of a user, so this only keeps a fork bomb from filling the machine before the watch sees it,
-// and leaves room for what else the user starts meanwhile. The kernel does not hold root to it. In a container it is not set: the
-// tasks of other containers' users with the same number count as well, and cannot be seen.
-const processSlack = 2048
-
 // setLimits gives the run's command its mark and limits, which whatever it starts inherits.
 func setLimits(r *run, pid int) error {
 	limits := r.command.Limits
 	seconds := uint64((limits.CPU + time.Second - 1) / time.Second)
 	data := uint64(limits.Memory + max(limits.Memory, memorySlack))
 	var tasks uint64
-	if limits.Processes > 0 && seesAllProcesses() {
-		tasks = uint64(limits.Processes) + processSlack + r.server.tasksOf(r.user())
+	if limits.Processes > 0 {
+		tasks = r.server.limits.limit(r.server, r.user(), limits.Processes)
 	}
 	for _, limit := range []struct {
 		name       string
@@ -54,58 +47,6 @@ func setLimits(r *run, pid int) error {
 		}
 	}
 	return nil
-}
-
-// seesAllProcesses reports whether this process is in the kernel's first process namespace.
-func seesAllProcesses() bool {
-	const firstNamespace = 0xEFFFFFFC // PROC_PID_INIT_INO
-	info, err := os.Stat("/proc/self/ns/pid")
-	if err != nil {
-		return false
-	}
-	namespace, ok := info.Sys().(*syscall.Stat_t)
-	return ok && namespace.Ino == firstNamespace
-}
-
-// user is whom the command runs as.
-func (r *run) user() uint32 {
-	if box := r.command.Sandbox; box.User != nil {
-		return *box.User
-	}
-	return uint32(os.Geteuid())
-}
-
-// taskCount is how many tasks a user had, and when that was counted: every few seconds is enough.
-type taskCount struct {
-	tasks uint64
-	at    time.Time
-}
-
-func (s *server) tasksOf(user uint32) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known := s.tasks[user]
-	if time.Since(known.at) < 5*time.Second {
-		return known.tasks
-	}
-	known = taskCount{at: time.Now()}
-	entries, _ := os.ReadDir("/proc")
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-		info, err := os.Stat("/proc/" + entry.Name())
-		if err != nil {
-			continue
-		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == user {
-			found, _ := readStat(pid)
-			known.tasks += uint64(found.threads)
-		}
-	}
-	s.tasks[user] = known
-	return known.tasks
 }
 
 // lower sets a limit, but never above what stands already.
@@ -145,4 +86,12 @@ func preferLess(pid int, ordinary *unix.SchedAttr) error {
 	}
 	attributes := *ordinary // the call writes to it
 	return os.NewSyscallError("sched_setattr", unix.SchedSetAttr(pid, &attributes, 0))
+}
+
+// user is whom the command runs as.
+func (r *run) user() uint32 {
+	if box := r.command.Sandbox; box.User != nil {
+		return *box.User
+	}
+	return uint32(os.Geteuid())
 }

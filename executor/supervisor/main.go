@@ -12,6 +12,9 @@ const (
 	probeName      = "systole-probe" // ends at once: shows whether processes can be started in some way
 )
 
+// probeFork is the first argument of a probe that is to find out whether it can fork under an RLIMIT_NPROC, which is the second.
+const probeFork = "fork"
+
 // argWithoutCgroups is the supervisor's second argument where it is to use no control groups. The first is its instance.
 const argWithoutCgroups = "without-cgroups"
 
@@ -39,7 +42,7 @@ func Main(roles ...Role) {
 	case supervisorName:
 		os.Exit(serve())
 	case probeName:
-		os.Exit(0)
+		os.Exit(probe(os.Args[1:]))
 	}
 	for _, role := range roles {
 		if os.Args[0] == role.Name {

@@ -13,7 +13,7 @@ import (
 )
 
 // watchEvery is how often a run's deadline and what it uses are looked at.
-const watchEvery = 100 * time.Millisecond
+const watchEvery = 50 * time.Millisecond
 
 // run is one command with all that it starts.
 type run struct {
@@ -78,6 +78,7 @@ func (r *run) watch(exited <-chan struct{}) End {
 
 // finish ends what is left of the run, and sums it up.
 func (r *run) finish(exited <-chan struct{}, end *End) {
+	r.signalGroup(unix.SIGKILL) // at once, and nothing in the group can fork meanwhile
 	r.group.end()
 	end.Stuck = !endAll(r.visit)
 	select {

@@ -45,10 +45,6 @@ func confine(box Sandbox, flags uintptr) (applied []string, err error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return nil, &SandboxError{"no_new_privs", err}
 	}
-	if err := unix.Unshare(unix.CLONE_FS); err != nil { // the umask is the process's otherwise
-		return nil, &SandboxError{"umask", err}
-	}
-	unix.Umask(0o077)
 	applied = []string{"limits", "no_new_privs", "umask 077"}
 	if box.User != nil {
 		applied = append(applied, fmt.Sprintf("user %d", *box.User))

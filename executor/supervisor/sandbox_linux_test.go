@@ -41,13 +41,15 @@ func TestStandardSandbox(t *testing.T) {
 
 func TestWithoutASandboxTheCommandIsAsTheWorkerWouldStartIt(t *testing.T) {
 	t.Parallel()
-	cmd := command(t, `grep NoNewPrivs /proc/self/status`)
+	cmd := command(t, `grep NoNewPrivs /proc/self/status; umask`)
 	cmd.Sandbox.Level = supervisor.LevelNone
 	own, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if end, output := run(t, start(t), cmd); output == "" || !strings.Contains(string(own), "\n"+output) {
+	_, mask, _ := strings.Cut(string(own), "\nUmask:\t")
+	want := mask[:5]
+	if end, output := run(t, start(t), cmd); !strings.Contains(string(own), "\n"+strings.TrimSuffix(output, want)) || !strings.HasSuffix(output, want) {
 		t.Errorf("got %+v, %q", end, output)
 	}
 }

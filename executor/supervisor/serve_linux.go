@@ -14,15 +14,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// sandboxUmask leaves what a command makes to its user alone.
+const sandboxUmask = 0o077
+
 // server is the supervisor process.
 type server struct {
 	link     *link
 	instance uint64
 	pid      int
 	groups   *cgroups
+	limits   taskLimits
+	umask    int             // the worker's
 	ordinary *unix.SchedAttr // how commands are scheduled, nil if that is as this process is
 
-	// births is held for reading from a fork until the command is in commands, so that none is taken for an orphan.
+	// births is held from a fork until the command is in commands, so that none is taken for an orphan: for reading, and by
+	// whoever looks for orphans or needs the umask for itself, for writing.
 	births sync.RWMutex
 
 	mu       sync.Mutex
@@ -31,7 +37,6 @@ type server struct {
 	marks    map[uint64]*run
 	commands map[int]bool // process ids that are not reaped
 	noUserNS bool         // this host was seen not to allow user namespaces
-	tasks    map[uint32]taskCount
 
 	running sync.WaitGroup
 }
@@ -90,8 +95,8 @@ func newServer() (*server, error) {
 	}
 	link, err := newLink(os.NewFile(control, "worker"))
 	return &server{
-		link: link, instance: instance, pid: os.Getpid(), groups: groups, ordinary: ordinary,
-		runs: map[uint64]*run{}, marks: map[uint64]*run{}, commands: map[int]bool{}, tasks: map[uint32]taskCount{},
+		link: link, instance: instance, umask: unix.Umask(sandboxUmask), pid: os.Getpid(), groups: groups, ordinary: ordinary,
+		runs: map[uint64]*run{}, marks: map[uint64]*run{}, commands: map[int]bool{}, limits: taskLimits{users: map[uint32]taskCount{}},
 	}, err
 }
 
