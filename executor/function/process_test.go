@@ -41,16 +41,10 @@ func misbehaving() map[string]function.Func {
 			down(0)
 			return nil
 		},
-		"concurrent writes": func(context.Context, *function.Run) error {
-			shared := map[int]int{}
-			for i := range 8 {
-				go func() {
-					for {
-						shared[i]++
-					}
-				}()
-			}
-			select {}
+		"fatal": func(context.Context, *function.Run) error {
+			defer func() { _ = recover() }() // no use
+			new(sync.Mutex).Unlock()
+			return nil
 		},
 		"hog": func(context.Context, *function.Run) error {
 			var held [][]byte
@@ -146,15 +140,15 @@ func TestBadFunctionEndsItsProcessOnlyAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	e := isolated(t, function.ProcessConfig{Limits: supervisor.Limits{Memory: 256 << 20}})
 	for name, c := range map[string]struct{ reason, want string }{
-		"fail":              {store.ReasonError, "no such order"},
-		"panic":             {store.ReasonPanic, "panic: boom (at "},
-		"exit":              {store.ReasonError, "exit code 3"},
-		"overflow":          {store.ReasonError, "stack overflow"},
-		"concurrent writes": {store.ReasonError, "fatal error: concurrent map"},
-		"hog":               {store.ReasonLimit, "limit of memory exceeded"},
-		"deadlock":          {store.ReasonTimeout, "process"},
-		"busy":              {store.ReasonTimeout, "process"},
-		"missing":           {store.ReasonRefused, `found "missing"`},
+		"fail":     {store.ReasonError, "no such order"},
+		"panic":    {store.ReasonPanic, "panic: boom (at "},
+		"exit":     {store.ReasonError, "exit code 3"},
+		"overflow": {store.ReasonError, "stack overflow"},
+		"fatal":    {store.ReasonError, "fatal error: sync: unlock of unlocked mutex"},
+		"hog":      {store.ReasonLimit, "limit of memory exceeded"},
+		"deadlock": {store.ReasonTimeout, "process"},
+		"busy":     {store.ReasonTimeout, "process"},
+		"missing":  {store.ReasonRefused, `found "missing"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

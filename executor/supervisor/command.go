@@ -10,7 +10,8 @@ type Level string
 
 // The levels. Each includes the one before.
 const (
-	// LevelNone: supervised and limited, with no descriptor of the worker; all else as if the worker had started it.
+	// LevelNone: supervised and limited, with no descriptor of the worker; all else as if the worker had started it,
+	// but for the umask where threads may not have their own.
 	LevelNone Level = "none"
 	// LevelStandard: also no_new_privs, umask 077, no ambient capabilities, and of root's none over the
 	// kernel or other processes' memory.

@@ -38,8 +38,13 @@ func capable(capability int) bool {
 
 // confine takes from the calling thread, and so from what it forks, what the sandbox forbids. There is no way back. It
 // gives what was applied, the namespaces to come included.
-func confine(box Sandbox, flags uintptr) (applied []string, err error) {
+func (s *server) confine(box Sandbox, flags uintptr) (applied []string, err error) {
 	if box.Level == LevelNone {
+		// The umask is the process's, and the sandbox's, until the thread has one of its own. Containers do not let it.
+		if unix.Unshare(unix.CLONE_FS) != nil {
+			return []string{"limits", "umask 077"}, nil
+		}
+		unix.Umask(s.umask)
 		return []string{"limits"}, nil
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {

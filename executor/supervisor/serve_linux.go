@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +28,7 @@ type server struct {
 	umask    int             // the worker's
 	ordinary *unix.SchedAttr // how commands are scheduled, nil if that is as this process is
 
-	// births is held from a fork until the command is in commands, so that none is taken for an orphan: for reading, and by
-	// whoever looks for orphans or needs the umask for itself, for writing.
+	// births is held for reading from a fork until the command is in commands, so that none is taken for an orphan.
 	births sync.RWMutex
 
 	mu       sync.Mutex
@@ -158,11 +158,20 @@ func (s *server) endStrays() {
 	endAll(func(visit func(stat)) { family(s.strays(), visit) })
 }
 
+// houseEvery is how often orphans are looked for although nothing has ended.
+const houseEvery = 5 * time.Second
+
 // keepHouse reaps processes that lost their parent and have ended, and ends those that belong to no run.
 func (s *server) keepHouse() {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGCHLD)
-	for range ended {
+	look := time.NewTicker(houseEvery) // for those that were left for later
+	defer look.Stop()
+	for {
+		select {
+		case <-ended:
+		case <-look.C:
+		}
 		if len(s.strays()) > 0 {
 			s.endStrays()
 		}
@@ -180,12 +189,19 @@ func (s *server) adopted() map[uint64][]int {
 	if len(s.unknownChildren()) == 0 {
 		return nil
 	}
-	s.births.Lock()
+	// A fork can take long, where a file system hangs, and must not hold up the others' end. Then what has no mark of this supervisor
+	// may be about to become a command, and is left for later.
+	quiet := s.births.TryLock()
 	unknown := s.unknownChildren()
-	s.births.Unlock()
+	if quiet {
+		s.births.Unlock()
+	}
 	found := map[uint64][]int{}
 	for _, pid := range unknown {
 		mark, _ := readMark(pid)
+		if !quiet && mark>>markBits != s.instance {
+			continue
+		}
 		if now, ok := readStat(pid); ok && !now.alive() {
 			s.reap(pid, mark)
 			continue

@@ -46,7 +46,7 @@ func (s *server) spawnIn(r *run, files []*os.File, flags uintptr) (*born, error)
 	}
 	started := make(chan outcome)
 	onOwnThread(func() {
-		applied, err := confine(r.command.Sandbox, flags)
+		applied, err := s.confine(r.command.Sandbox, flags)
 		if err != nil {
 			started <- outcome{err: err}
 			return
@@ -96,7 +96,8 @@ func (s *server) fork(r *run, files []*os.File, flags uintptr) (int, error) {
 	for i, file := range files {
 		numbers[i] = file.Fd()
 	}
-	defer s.beginBirth(cmd.Sandbox.Level)()
+	s.births.RLock()
+	defer s.births.RUnlock()
 	pid, err := syscall.ForkExec(cmd.Path, cmd.Args, &syscall.ProcAttr{Dir: cmd.Dir, Env: cmd.Env, Files: numbers, Sys: attributes})
 	if err != nil {
 		if flags&unix.CLONE_NEWUSER != 0 && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EACCES) {
@@ -108,21 +109,6 @@ func (s *server) fork(r *run, files []*os.File, flags uintptr) (int, error) {
 	s.commands[pid] = true
 	s.mu.Unlock()
 	return pid, nil
-}
-
-// beginBirth is called around a fork. The umask is the process's, and handed down by a fork: it is that of the sandbox, and the
-// worker's own only while a command without a sandbox is forked, and nothing else.
-func (s *server) beginBirth(level Level) (end func()) {
-	if level != LevelNone {
-		s.births.RLock()
-		return s.births.RUnlock
-	}
-	s.births.Lock()
-	unix.Umask(s.umask)
-	return func() {
-		unix.Umask(sandboxUmask)
-		s.births.Unlock()
-	}
 }
 
 // release gives the stopped command its mark and limits and lets it go. Where that fails, it is gone.
