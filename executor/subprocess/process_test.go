@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/executor/subprocess"
 	"github.com/systole-run/systole/store"
 )
 
@@ -27,7 +28,8 @@ func TestCommandIsToldToStopWhenItsContextEnds(t *testing.T) {
 	} {
 		t.Run(c.cause.Error(), func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, `trap 'echo rolled back >&2; exit 0' TERM; echo 42 > "$SYSTOLE_CURSOR_OUT"; echo ready; while :; do sleep 0.05; done`)
+			f := newFixture(t, `trap 'echo rolled back >&2; exit 0' TERM; echo 42 > "$SYSTOLE_CURSOR_OUT"; echo ready; while :; do sleep 0.05; done`,
+				func(cfg *subprocess.Config) { cfg.KillGrace = time.Minute })
 			result, _ := f.interrupt(t, c.cause)
 			if result.Reason != c.reason || !errors.Is(result.Err, c.cause) || result.Cursor != nil || result.Permanent {
 				t.Errorf("got %+v", result)

@@ -3,6 +3,7 @@ package subprocess_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -147,7 +148,7 @@ func TestRenewedLeaseKeepsTheRunAlive(t *testing.T) {
 
 func TestDeadSupervisorFailsItsRunsAndTheNextOneRuns(t *testing.T) {
 	t.Parallel()
-	own, err := supervisor.Start(supervisor.Config{})
+	own, err := supervisor.Start(supervisor.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
