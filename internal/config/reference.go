@@ -2,13 +2,10 @@ package config
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
-)
 
-// maxSecret is how many bytes a secret may have.
-const maxSecret = 64 << 10
+	"github.com/systole-run/systole/internal/secret"
+)
 
 const referenceAllowed = "env:NAME or file:/path"
 
@@ -32,49 +29,22 @@ func lookUp(reference string, getenv func(string) (string, bool)) (string, *unus
 
 func fromVariable(name string, getenv func(string) (string, bool)) (string, *unusable) {
 	text, set := getenv(name)
-	text = trimNewline(text)
-	switch {
-	case !set:
+	if !set {
 		return "", &unusable{"env:" + name + ", which is not set", "a variable that holds the secret"}
-	case text == "":
-		return "", &unusable{"env:" + name + ", which is empty", "a variable that holds the secret"}
+	}
+	text, err := secret.Trim(text)
+	if err != nil {
+		return "", &unusable{"env:" + name + ", which " + err.Error(), "a variable that holds the secret"}
 	}
 	return text, nil
 }
 
 func fromFile(path string) (string, *unusable) {
-	problem := func(why string) (string, *unusable) {
-		return "", &unusable{"file:" + path + ", which " + why, "a file that holds the secret and nothing else, of up to 64 KiB"}
-	}
-	// A pipe or a device could hold up the start for ever, so it is not even opened.
-	info, err := os.Stat(path)
+	text, err := secret.ReadFile(path)
 	if err != nil {
-		return problem("cannot be read (" + reason(err) + ")")
-	}
-	if !info.Mode().IsRegular() {
-		return problem("is not a regular file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return problem("cannot be read (" + reason(err) + ")")
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
-	if err != nil {
-		return problem("cannot be read (" + reason(err) + ")")
-	}
-	text := trimNewline(string(data))
-	switch {
-	case len(data) > maxSecret:
-		return problem("is longer than that")
-	case text == "":
-		return problem("is empty")
+		return "", &unusable{"file:" + path + ", which " + err.Error(), "a file that holds the secret and nothing else, of up to 64 KiB"}
 	}
 	return text, nil
-}
-
-func trimNewline(text string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 }
 
 // reason gives the innermost text of a file error, without the path that stands beside it already.

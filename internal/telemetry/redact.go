@@ -2,22 +2,16 @@ package telemetry
 
 import (
 	"cmp"
-	"encoding/base64"
-	"encoding/json"
-	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/systole-run/systole/internal/secret"
 )
 
 // redacted stands where a secret would.
-const redacted = "[redacted]"
-
-// shortestSecret is the length below which a secret is hidden only where it is a whole value: as a part of others it
-// would blank out ordinary words.
-const shortestSecret = 4
+const redacted = secret.Mark
 
 // redactor keeps secrets out of texts: known ones in every usual spelling, and credentials by their shape.
 type redactor struct {
@@ -39,12 +33,12 @@ func newRedactor(secrets []string) *redactor {
 func (r *redactor) set(secrets []string) {
 	k := &known{short: map[string]bool{}}
 	var forms []string
-	for _, secret := range secrets {
+	for _, text := range secrets {
 		switch {
-		case len(secret) >= shortestSecret:
-			forms = append(forms, spellings(secret)...)
-		case secret != "":
-			k.short[secret] = true
+		case len(text) >= secret.MinBytes:
+			forms = append(forms, secret.Spellings(text)...)
+		case text != "": // hidden only where it is a whole value: as a part of others it would blank out ordinary words
+			k.short[text] = true
 		}
 	}
 	// Of secrets that start alike the longest comes first, so that none leaves its end behind.
@@ -55,19 +49,6 @@ func (r *redactor) set(secrets []string) {
 	}
 	k.replacer = strings.NewReplacer(pairs...)
 	r.known.Store(k)
-}
-
-// spellings are the ways in which libraries write a text into their errors.
-func spellings(text string) []string {
-	quoted, ascii := strconv.Quote(text), strconv.QuoteToASCII(text)
-	inJSON, _ := json.Marshal(text) // a string always encodes
-	raw := []byte(text)
-	return []string{
-		text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], string(inJSON[1 : len(inJSON)-1]),
-		url.QueryEscape(text), url.PathEscape(text), (&url.URL{Path: text}).EscapedPath(), (&url.URL{Fragment: text}).EscapedFragment(),
-		url.User(text).String(),
-		base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw), // padding tells nothing
-	}
 }
 
 // shapes find what looks like a credential, whoever's it is.
