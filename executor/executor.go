@@ -2,13 +2,13 @@
 //
 // It owns FlowExecutor, the Registry that finds the executor of a flow's kind, and one folder per kind: function
 // (registered Go functions), subprocess (`exec`) and webhook (`http`); beneath the first two, supervisor starts processes that
-// cannot outlive the run. It does not know of Redis or heartbeats, and of a lease only until when it holds: what it needs is
-// in the Task, and what came of it is in the Result.
+// cannot outlive the run; and secrets, which looks up what a flow refers to. It does not know of Redis or heartbeats, and of a
+// lease only until when it holds: what it needs is in the Task, and what came of it is in the Result.
 //
-//	Task ──> Measure ──> Registry ──┬─> function     a goroutine
-//	                     guards     ├─> subprocess   a tree of processes
-//	                     against    └─> webhook      one request
-//	Result <── panics <─────────────┘
+//	Task ──> Measure ──> Registry ──> secrets ──┬─> function     a goroutine, or a process
+//	                     guards       reveals   ├─> subprocess   a tree of processes
+//	                     against      and       └─> webhook      one request
+//	Result <── panics <─ conceals <─────────────┘
 //
 // What always holds: Execute returns soon after its context ends, whatever the flow's code does; nothing that the flow
 // does, a panic included, becomes anything but that Result; and nothing that it started is left behind. The one thing
@@ -60,6 +60,9 @@ type Task struct {
 	// Log takes the run's output; nil discards it. Writing never fails, never blocks for long, and is safe for
 	// concurrent use. Past the cap the oldest bytes go. Tail is one.
 	Log io.Writer
+	// Secrets are what the flow's references to secrets stand for; nil in a worker that has none. Reveal, Conceal and
+	// Concealed use them.
+	Secrets Secrets
 }
 
 // Output is where the run's output goes: Log, or nowhere where Log is nil.

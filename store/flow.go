@@ -75,7 +75,8 @@ type ExecSpec struct {
 	Command []string `json:"command"`
 	// Dir is the working folder on the worker. Empty means the run's own temporary folder.
 	Dir string `json:"dir,omitempty"`
-	// Env is added to the clean environment. Names that start with SYSTOLE_ are the runtime's own.
+	// Env is added to the clean environment: values, or references to secrets. Names that start with SYSTOLE_ are the
+	// runtime's own.
 	Env map[string]string `json:"env,omitempty"`
 
 	// Sandbox is how much is kept from the command: one of the Sandbox constants. Empty is what the worker's operator has set.
@@ -87,7 +88,7 @@ type ExecSpec struct {
 	Limits *Limits `json:"limits,omitempty"`
 }
 
-// HTTPSpec sends one request per run.
+// HTTPSpec sends one request per run. A header's value may be a reference to a secret.
 type HTTPSpec struct {
 	URL     string            `json:"url"`
 	Method  string            `json:"method,omitempty" jsonschema:"default=POST"`
@@ -275,8 +276,12 @@ func (s ExecSpec) validate(invalid *InvalidError) {
 		invalid.add("exec.command", strings.Join(s.Command, " "), `a list, program first, such as ["./sync.sh", "--full"]`)
 	}
 	for i, word := range s.Command {
+		field := fmt.Sprintf("exec.command[%d]", i)
 		if strings.ContainsRune(word, 0) {
-			invalid.add(fmt.Sprintf("exec.command[%d]", i), word, "text without NUL bytes")
+			invalid.add(field, word, "text without NUL bytes")
+		}
+		if (strings.HasPrefix(word, "env:") || strings.HasPrefix(word, "secret:")) && validSecretRef(word) {
+			invalid.add(field, "a reference to a secret, and arguments can be read by every user of the machine", "the reference in exec.env")
 		}
 	}
 	for _, name := range sortedKeys(s.Env) {
@@ -284,7 +289,7 @@ func (s ExecSpec) validate(invalid *InvalidError) {
 		if !envPattern.MatchString(name) || strings.HasPrefix(name, "SYSTOLE_") {
 			invalid.add(field, name, "letters, digits and _, not starting with a digit or with SYSTOLE_")
 		}
-		validatePlain(invalid, field, s.Env[name])
+		validateSetting(invalid, field, s.Env[name])
 	}
 	s.validateSandbox(invalid)
 	if s.Limits != nil {
@@ -318,26 +323,6 @@ func (s HTTPSpec) validate(invalid *InvalidError) {
 		if !headerPattern.MatchString(name) || slices.Contains(reservedHeaders, strings.ToLower(name)) {
 			invalid.add(field, name, "a header name that the runtime does not set itself")
 		}
-		validatePlain(invalid, field, s.Headers[name])
+		validateSetting(invalid, field, s.Headers[name])
 	}
-}
-
-// validatePlain refuses control characters, and secret references, which would otherwise be sent as they stand. The value
-// may be a secret all the same, so it is not told.
-func validatePlain(invalid *InvalidError, field, value string) {
-	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' }) {
-		invalid.add(field, "a value with control characters", "text without control characters")
-	}
-	if strings.HasPrefix(value, "env:") || strings.HasPrefix(value, "file:") {
-		invalid.add(field, "a reference to a secret", "a plain value; this version resolves no secret references in flows")
-	}
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	return keys
 }

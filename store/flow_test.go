@@ -34,7 +34,7 @@ func TestValidateAcceptsWhatCanBeRun(t *testing.T) {
 		"longest name":   function("a" + strings.Repeat("_", 62)),
 		"one attempt":    function("a", func(f *store.DataFlow) { f.Retry = &store.Retry{Attempts: 1} }),
 		"exec": function("a", func(f *store.DataFlow) {
-			f.Function, f.Exec = nil, &store.ExecSpec{Command: []string{"sh", "-c", ""}, Env: map[string]string{"A_1": "x\ty"}}
+			f.Function, f.Exec = nil, &store.ExecSpec{Command: []string{"sh", "-c", ""}, Env: map[string]string{"A_1": "x\ty", "B": "env:B_1", "C": "file:/run/secrets/my c", "D": "secret:db/pass.word"}}
 		}),
 		"http": function("a", func(f *store.DataFlow) {
 			f.Function, f.HTTP = nil, &store.HTTPSpec{URL: "https://example.com/x?y=1", Headers: map[string]string{"X-Key": "v"}}
@@ -137,8 +137,12 @@ func TestValidateRefuses(t *testing.T) {
 		{"a NUL in an argument", exec(func(s *store.ExecSpec) { s.Command = []string{"a", "b\x00"} }), "exec.command[1]", "NUL"},
 		{"an env name with a dash", env("A-B", "x"), "exec.env.A-B", "letters"},
 		{"an env name of the runtime's own", env("SYSTOLE_TOKEN", "x"), "exec.env.SYSTOLE_TOKEN", "SYSTOLE_"},
-		{"a secret reference in env", env("A", "env:TOKEN"), "exec.env.A", "secret"},
-		{"a secret file in env", env("A", "file:/x"), "exec.env.A", "secret"},
+		{"a reference to no variable", env("A", "env:TO-KEN"), "exec.env.A", "env:NAME"},
+		{"a reference to a file somewhere", env("A", "file:token"), "exec.env.A", "file:/path"},
+		{"a reference by another spelling", env("A", "file:/a/../token"), "exec.env.A", "file:/path"},
+		{"a reference out of the folder", env("A", "secret:../token"), "exec.env.A", "secret:NAME"},
+		{"a reference to a hidden file", env("A", "secret:a/.token"), "exec.env.A", "secret:NAME"},
+		{"a reference among the arguments", exec(func(s *store.ExecSpec) { s.Command = []string{"a", "env:TOKEN"} }), "exec.command[1]", "exec.env"},
 		{"a line end in env", env("A", "x\ny"), "exec.env.A", "control"},
 		{"a relative URL", url("/path"), "http.url", "absolute"},
 		{"a URL of another scheme", url("ftp://example.com"), "http.url", "http"},
@@ -149,7 +153,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"a header that the runtime sets", header("Webhook-ID", "x"), "http.headers.Webhook-ID", "runtime"},
 		{"a header name with a space", header("a b", "x"), "http.headers.a b", "header name"},
 		{"a header with a line end", header("A", "x\r\nB: y"), "http.headers.A", "control"},
-		{"a secret reference in a header", header("Authorization", "env:TOKEN"), "http.headers.Authorization", "secret"},
+		{"a reference to no secret in a header", header("Authorization", "secret:"), "http.headers.Authorization", "secret:NAME"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -172,7 +176,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	err := store.DataFlow{
 		Name: "A", Group: "B", Every: 1, Timeout: -1, Overlap: "x", Catchup: "y", PauseAfter: -1,
-		Exec: &store.ExecSpec{Env: map[string]string{"1": "env:X"}}, HTTP: &store.HTTPSpec{},
+		Exec: &store.ExecSpec{Env: map[string]string{"1": "x"}}, HTTP: &store.HTTPSpec{},
 	}.Validate()
 	var invalid store.InvalidError
 	if !errors.As(err, &invalid) {
@@ -184,7 +188,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"name", "group", "every", "every", "timeout", "overlap", "catchup", "pause_after", "http", "exec.command",
-		"exec.env.1", "exec.env.1", "http.url", "http.method",
+		"exec.env.1", "http.url", "http.method",
 	}
 	if !slices.Equal(fields, want) {
 		t.Errorf("fields %v\nwant   %v", fields, want)
@@ -277,4 +281,16 @@ func FuzzDecodeFlowGivesAFlowThatCanBePutOrAnInvalidError(f *testing.F) {
 			t.Fatalf("%s reads back as %+v, %v", encoded, again, err)
 		}
 	})
+}
+
+func TestAFlowTellsWhichSecretsItRefersToAndWhere(t *testing.T) {
+	t.Parallel()
+	flow := store.DataFlow{
+		Exec: &store.ExecSpec{Command: []string{"file:/not/this"}, Env: map[string]string{"A": "env:A", "B": "plain", "C": "envy:X"}},
+		HTTP: &store.HTTPSpec{Headers: map[string]string{"X-Key": "secret:key"}},
+	}
+	want := map[string]string{"exec.env.A": "env:A", "http.headers.X-Key": "secret:key"}
+	if got := flow.SecretRefs(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
 }

@@ -61,16 +61,20 @@ type command struct {
 	limits store.Limits
 }
 
-func (e *Executor) command(task executor.Task, program string, folder *folder) command {
+func (e *Executor) command(task executor.Task, program string, folder *folder) (command, error) {
 	spec := task.Flow.Exec
+	env, err := environment(task, e.cfg.Path, folder)
+	if err != nil {
+		return command{}, err
+	}
 	c := command{
-		path: program, args: spec.Command, env: environment(task, e.cfg.Path, folder), dir: folder.temp(), folder: folder,
+		path: program, args: spec.Command, env: env, dir: folder.temp(), folder: folder,
 		level: e.cfg.Policy.level(*spec), limits: e.cfg.Policy.limits(*spec),
 	}
 	if spec.Dir != "" {
 		c.dir = e.dir(*spec)
 	}
-	return c
+	return c, nil
 }
 
 // direct gives the command as a child of this process.
@@ -83,9 +87,13 @@ func (c command) direct(files []*os.File) *exec.Cmd {
 
 // environment is all that the command gets: nothing of the worker's own but PATH, where secrets tend to live. What the
 // flow names replaces the general part; the runtime's own names stand above both.
-func environment(task executor.Task, path string, folder *folder) []string {
+func environment(task executor.Task, path string, folder *folder) ([]string, error) {
 	env := []string{"PATH=" + path, "HOME=" + folder.temp(), "TMPDIR=" + folder.temp(), "LANG=C.UTF-8"}
-	for name, value := range task.Flow.Exec.Env {
+	for name, setting := range task.Flow.Exec.Env {
+		value, err := task.Reveal(setting)
+		if err != nil {
+			return nil, fmt.Errorf("set %s: %w", name, err)
+		}
 		env = append(env, name+"="+value)
 	}
 	env = append(env,
@@ -104,7 +112,7 @@ func environment(task executor.Task, path string, folder *folder) []string {
 	if task.TraceParent != "" {
 		env = append(env, "TRACEPARENT="+task.TraceParent)
 	}
-	return env
+	return env, nil
 }
 
 // timestamp is RFC 3339 in UTC; empty for no time, so that a script under `set -u` can ask.

@@ -21,8 +21,9 @@ const drainTime = time.Second
 const errorText = executor.MaxText - 512
 
 // output is the command's two streams: both go to the run's log, and the end of standard error is kept for the message.
+// Each is rid of secrets by itself, before its end is cut off.
 type output struct {
-	log            io.Writer
+	task           executor.Task
 	left           atomic.Int64 // bytes that may still be written, where there is a limit
 	limit          store.Size   // 0 for none
 	over           chan<- *exceeded
@@ -35,8 +36,8 @@ type pipe struct{ read, write *os.File }
 
 // newOutput opens the pipes. They are the executor's own, not os/exec's, whose Wait would wait for every descendant
 // that inherited them.
-func newOutput(log io.Writer, limit store.Size, over chan<- *exceeded) (*output, error) {
-	o := &output{log: log, limit: limit, over: over, errors: executor.NewTail(errorText)}
+func newOutput(task executor.Task, limit store.Size, over chan<- *exceeded) (*output, error) {
+	o := &output{task: task, limit: limit, over: over, errors: executor.NewTail(errorText)}
 	o.left.Store(int64(limit))
 	for _, p := range []*pipe{&o.stdout, &o.stderr} {
 		var err error
@@ -52,8 +53,8 @@ func newOutput(log io.Writer, limit store.Size, over chan<- *exceeded) (*output,
 func (o *output) follow() {
 	closeFile(o.stdout.write)
 	closeFile(o.stderr.write)
-	o.copying.Go(func() { o.drain(o.stdout.read, o.log) })
-	o.copying.Go(func() { o.drain(o.stderr.read, o.log, o.errors) })
+	o.copying.Go(func() { o.drain(o.stdout.read, o.task.Conceal(o.task.Output())) })
+	o.copying.Go(func() { o.drain(o.stderr.read, o.task.Conceal(io.MultiWriter(o.task.Output(), o.errors))) })
 }
 
 // finish waits until all that the command wrote has been copied.
@@ -74,15 +75,14 @@ func (o *output) close() {
 // lastErrors is the end of what the command wrote to standard error.
 func (o *output) lastErrors() string { return strings.TrimSpace(string(o.errors.Snapshot())) }
 
-// drain copies from r until its end or deadline. It goes on where a writer fails: a full pipe would stop the command.
-func (o *output) drain(r io.Reader, writers ...io.Writer) {
+// drain copies from r until its end or deadline. A log never fails, so that no full pipe stops the command.
+func (o *output) drain(r io.Reader, to io.WriteCloser) {
+	defer to.Close()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := r.Read(buffer)
 		o.count(n)
-		for _, w := range writers {
-			_, _ = w.Write(buffer[:n])
-		}
+		_, _ = to.Write(buffer[:n])
 		if err != nil {
 			return
 		}

@@ -138,7 +138,11 @@ func (e *Executor) Execute(ctx context.Context, task executor.Task) executor.Res
 	if err := folder.give(e.cfg.User, e.cfg.Group); err != nil {
 		return refused(fmt.Errorf("hand over run folder: %w", err))
 	}
-	return e.run(ctx, task, e.command(task, program, folder))
+	cmd, err := e.command(task, program, folder)
+	if err != nil {
+		return refused(err)
+	}
+	return e.run(ctx, task, cmd)
 }
 
 // allowed gives the flow's program, if the flow asks for nothing that it may not have.
@@ -162,7 +166,7 @@ func (e *Executor) run(ctx context.Context, task executor.Task, cmd command) exe
 	}
 	defer input.Close()
 	over := make(chan *exceeded, 2) // holds one of each kind that is found here
-	output, err := newOutput(task.Output(), cmd.limits.Output, over)
+	output, err := newOutput(task, cmd.limits.Output, over)
 	if err != nil {
 		return refused(fmt.Errorf("open output: %w", err))
 	}

@@ -47,7 +47,11 @@ func (e *Executor) request(ctx context.Context, task executor.Task) (*http.Reque
 	if err != nil {
 		return nil, errors.New("found a method or URL that is not valid") // the error itself would show the URL's query
 	}
-	for name, value := range spec.Headers {
+	for name, setting := range spec.Headers {
+		value, err := task.Reveal(setting)
+		if err != nil {
+			return nil, fmt.Errorf("set header %s: %w", name, err)
+		}
 		request.Header.Set(name, value)
 	}
 	e.setHeaders(request.Header, task, body)

@@ -119,6 +119,7 @@ func (e *Executor) Execute(ctx context.Context, task executor.Task) executor.Res
 	}
 	took := time.Since(start).Round(time.Millisecond)
 	fmt.Fprintf(task.Output(), "%s: %s in %s\n%s", target, answer.status, took, answer.logText())
+	answer.body = []byte(task.Concealed(string(answer.body))) // before an error shows the start of it
 	return answer.result()
 }
 
