@@ -79,7 +79,11 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	cfg := admin.Config{AllowAnonymous: listener.Auth.Open(), Allowed: execPolicy(p.cfg.Executor.Exec).Check, Version: version, Logger: p.logs.For("console")}
+	check, err := p.flowCheck()
+	if err != nil {
+		return nil, err
+	}
+	cfg := admin.Config{AllowAnonymous: listener.Auth.Open(), Version: version, CheckFlow: check, Logger: p.logs.For("console")}
 	if auth != nil {
 		cfg.Auth = auth
 	}

@@ -40,6 +40,7 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 		return err
 	}
 	defer p.close()
+	p.hideSecrets()
 	nc, st, err := p.embed()
 	if err != nil {
 		return err
@@ -52,7 +53,11 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	if err != nil {
 		return err
 	}
-	watch, err := newFlowWatch(flows, st, execPolicy(p.cfg.Executor.Exec).Check, p.logs.For("flows"))
+	check, err := p.flowCheck()
+	if err != nil {
+		return err
+	}
+	watch, err := newFlowWatch(flows, st, check, p.logs.For("flows"))
 	if err != nil {
 		return err
 	}

@@ -23,16 +23,16 @@ const settleTime = 100 * time.Millisecond
 type flowWatch struct {
 	dir     string
 	store   *store.Store
-	allowed func(store.DataFlow) error // what the operator allows
+	check   func(store.DataFlow) error
 	log     *slog.Logger
 	files   *fsnotify.Watcher
 	source  string // as apply would name it
 	applied map[store.FlowRef]bool
 }
 
-// newFlowWatch watches dir; with an empty one it does nothing. Flows that are wrong at the start are an error.
-func newFlowWatch(dir string, st *store.Store, allowed func(store.DataFlow) error, log *slog.Logger) (*flowWatch, error) {
-	w := &flowWatch{dir: dir, store: st, allowed: allowed, log: log, source: sourceOf([]string{dir}), applied: make(map[store.FlowRef]bool)}
+// newFlowWatch watches dir, whose flows have to pass the check; with an empty one it does nothing. Flows that are wrong at the start are an error.
+func newFlowWatch(dir string, st *store.Store, check func(store.DataFlow) error, log *slog.Logger) (*flowWatch, error) {
+	w := &flowWatch{dir: dir, store: st, check: check, log: log, source: sourceOf([]string{dir}), applied: make(map[store.FlowRef]bool)}
 	if dir == "" {
 		return w, nil
 	}
@@ -80,9 +80,9 @@ func (w *flowWatch) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, flow := range definitions(flows) {
-		if err := w.allowed(flow); err != nil {
-			return fmt.Errorf("flow %s: %w", flow.Name, err)
+	for _, flow := range flows {
+		if err := w.check(flow.DataFlow); err != nil {
+			return fmt.Errorf("%s:%d: flow %s cannot run: %w", flow.File, flow.Line, flow.Name, err)
 		}
 	}
 	changes, err := w.store.PutFlows(ctx, w.source, definitions(flows))

@@ -42,6 +42,7 @@ func (a *app) runWorker(cmd *cobra.Command) error {
 		return err
 	}
 	defer p.close()
+	p.hideSecrets()
 	nc, err := p.connectNATS()
 	if err != nil {
 		return err
@@ -96,12 +97,13 @@ func (p *process) newExecutor() (executor.FlowExecutor, error) {
 	requests, err3 := webhook.New(webhook.Config{
 		ConnectTimeout: p.cfg.Executor.HTTP.ConnectTimeout, MaxConnsPerHost: p.cfg.Executor.HTTP.MaxConnsPerHost,
 	})
-	if err := errors.Join(err1, err2, err3); err != nil {
+	opened, err4 := p.newSecrets()
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	p.onClose(func() { _ = requests.Close() })
 	registry, err := executor.NewRegistry(map[string]executor.FlowExecutor{
-		function.Kind: functions, subprocess.Kind: commands, webhook.Kind: requests,
+		function.Kind: functions, subprocess.Kind: opened.Guard(commands), webhook.Kind: opened.Guard(requests),
 	})
 	if err != nil {
 		return nil, err

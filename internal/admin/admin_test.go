@@ -61,7 +61,7 @@ func serve(t *testing.T, open bool) *server {
 		t.Fatal(err)
 	}
 	s := &server{store: flows, log: &syncBuffer{}, woken: &wakes{}}
-	cfg := admin.Config{Version: "1.2.3", AllowAnonymous: open, Logger: slog.New(slog.NewTextHandler(s.log, nil))}
+	cfg := admin.Config{Version: "1.2.3", AllowAnonymous: open, Logger: slog.New(slog.NewTextHandler(s.log, nil)), CheckFlow: unfit}
 	if !open {
 		cfg.Auth = authenticator(t)
 	}
@@ -71,6 +71,14 @@ func serve(t *testing.T, open bool) *server {
 	s.Server = httptest.NewServer(s.api.Handler())
 	t.Cleanup(s.Close)
 	return s
+}
+
+// unfit finds fault with one name.
+func unfit(flow store.DataFlow) error {
+	if flow.Name != "unfit" {
+		return nil
+	}
+	return store.InvalidError{{Field: "exec.env.TOKEN", Found: "env:TOKEN, which is closed", Allowed: "one that is open"}}
 }
 
 // answer is what the server said.

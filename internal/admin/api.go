@@ -72,11 +72,12 @@ type Authenticator interface {
 type Config struct {
 	Auth           Authenticator // nil is allowed only with AllowAnonymous
 	AllowAnonymous bool          // everyone may do everything; Auth must be nil then
-	// Allowed says, as a store.InvalidError, what a flow asks for that the operator does not allow; nil allows all.
-	Allowed func(store.DataFlow) error
-	Version string        // of the program, for health and OpenAPI; default "dev"
-	Timeout time.Duration // for one request; default DefaultTimeout
-	Logger  *slog.Logger  // default: discarded
+	Version        string        // of the program, for health and OpenAPI; default "dev"
+	Timeout        time.Duration // for one request; default DefaultTimeout
+	// CheckFlow says what is wrong with a valid flow as far as can be known here: settings of the workers that it does not
+	// fit. Its error is a store.InvalidError; nil checks nothing.
+	CheckFlow func(store.DataFlow) error
+	Logger    *slog.Logger // default: discarded
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -91,6 +92,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Version == "" {
 		c.Version = "dev"
+	}
+	if c.CheckFlow == nil {
+		c.CheckFlow = func(store.DataFlow) error { return nil }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -31,6 +31,9 @@ func (a *API) applyFlows(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
+	if err := a.checkFlows(batch.Flows); err != nil {
+		return nil, err
+	}
 	apply := a.store.PutFlows
 	if batch.DryRun {
 		apply = a.store.PlanFlows
@@ -43,6 +46,21 @@ func (a *API) applyFlows(ctx context.Context, in *struct {
 		a.logChanges(ctx, changes...)
 	}
 	return &out[wire.Applied]{wire.Applied{Results: changes}}, nil
+}
+
+// checkFlows lists what is wrong with flows that are valid. It comes after authorization: it tells of settings.
+func (a *API) checkFlows(flows []store.DataFlow) error {
+	var wrong []store.FieldError
+	for i, flow := range flows {
+		var invalid store.InvalidError
+		if errors.As(a.cfg.CheckFlow(flow), &invalid) {
+			wrong = append(wrong, prefixed(fmt.Sprintf("flows[%d]", i), invalid)...)
+		}
+	}
+	if len(wrong) > 0 {
+		return refuse(http.StatusUnprocessableEntity, "the flows cannot run, and none was written; errors lists everything", wrong...)
+	}
+	return nil
 }
 
 // changeEvents are the events that tell of changes.

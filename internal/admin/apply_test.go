@@ -190,3 +190,24 @@ func TestFieldChangesAreDocumentedAsAnyJSON(t *testing.T) {
 		t.Errorf("from is %v", from)
 	}
 }
+
+func TestAFlowThatTheWorkersCouldNotRunIsRefusedAndNothingWritten(t *testing.T) {
+	t.Parallel()
+	s := serve(t, false)
+	const flow = `{"name":"unfit","exec":{"command":["x"]}}`
+	for path, field := range map[string]string{"POST /api/v1/flows:apply": "flows[1].exec.env.TOKEN", "PUT /api/v1/flows/unfit": "exec.env.TOKEN"} {
+		method, path, _ := strings.Cut(path, " ")
+		body := flow
+		if method == "POST" {
+			body = `{"flows":[{"name":"fit","exec":{"command":["x"]}},` + flow + `]}`
+		}
+		problem := s.want(t, 422, method, path, body).problem(t)
+		if len(problem.Errors) != 1 || problem.Errors[0].Field != field || problem.Errors[0].Found != "env:TOKEN, which is closed" {
+			t.Errorf("%s: got %+v", path, problem)
+		}
+		if got := s.do(t, tokenShop, method, path, body); got.status != 403 || strings.Contains(got.body, "closed") {
+			t.Errorf("%s by one who may not write: %d %s", path, got.status, got.body)
+		}
+	}
+	s.want(t, 404, "GET", "/api/v1/flows/fit", "")
+}

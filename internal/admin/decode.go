@@ -31,12 +31,6 @@ func (a *API) decodeFlow(body []byte, name, group string) (store.DataFlow, error
 	if errors.As(flow.Validate(), &invalid) {
 		wrong = append(wrong, invalid...)
 	}
-	if a.cfg.Allowed != nil {
-		var denied store.InvalidError
-		if errors.As(a.cfg.Allowed(flow), &denied) {
-			wrong = append(wrong, denied...)
-		}
-	}
 	if len(wrong) > 0 {
 		return flow, refuse(http.StatusUnprocessableEntity, "the flow is not valid; errors lists everything", wrong...)
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/systole-run/systole/internal/admin/wire"
@@ -69,6 +70,10 @@ func (a *API) put(ctx context.Context, body []byte, name, group string) (*change
 	}
 	if err := authorize(ctx, flow.Group, trigger.ScopeWrite); err != nil {
 		return nil, err
+	}
+	var invalid store.InvalidError
+	if errors.As(a.cfg.CheckFlow(flow), &invalid) {
+		return nil, refuse(http.StatusUnprocessableEntity, "the flow cannot run; errors lists everything", invalid...)
 	}
 	changes, err := a.store.PutFlows(ctx, "", []store.DataFlow{flow})
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"regexp"
 	"time"
+
+	"github.com/systole-run/systole/internal/secret"
 )
 
 // check holds every value against its rules. Whatever a role does not use is checked all the same, as far as that takes
@@ -67,6 +69,12 @@ func (l *loader) checkExecutor() {
 	if needed(l.Roles, "executor") {
 		l.folder("executor.exec.dir", exec.Dir)
 		l.folder("executor.exec.temp_dir", exec.TempDir)
+		l.folder("executor.secrets.dir", l.cfg.Executor.Secrets.Dir)
+	}
+	for _, rule := range l.cfg.Executor.Secrets.Allow {
+		if _, err := secret.ParseRule(rule); err != nil {
+			l.bad("executor.secrets.allow", quote(rule), secret.RuleAllowed)
+		}
 	}
 	within(l, "executor.exec.kill_grace", exec.KillGrace, time.Millisecond, 10*time.Minute)
 	l.checkSandbox(exec)

@@ -102,6 +102,7 @@ type Executor struct {
 	Exec     ExecutorExec     `koanf:"exec"`
 	Function ExecutorFunction `koanf:"function"`
 	HTTP     ExecutorHTTP     `koanf:"http"`
+	Secrets  ExecutorSecrets  `koanf:"secrets"`
 }
 
 // ExecutorFunction is for flows of kind function with isolation: process.
@@ -146,6 +147,12 @@ type ExecutorMax struct {
 type ExecutorHTTP struct {
 	ConnectTimeout  time.Duration `koanf:"connect_timeout"`
 	MaxConnsPerHost int           `koanf:"max_conns_per_host"`
+}
+
+// ExecutorSecrets opens secrets to flows.
+type ExecutorSecrets struct {
+	Dir   string   `koanf:"dir"`   // where secret:NAME is a file; empty: nowhere
+	Allow []string `koanf:"allow"` // "group/flow reference", with * for any text without a slash; empty: no flow may use any
 }
 
 // History bounds what is kept of the past.

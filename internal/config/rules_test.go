@@ -80,6 +80,8 @@ func TestEveryRuleRefusesWhatIsOutsideOfIt(t *testing.T) {
 		{"executor.function.idle", "-1", "0 to"},
 		{"executor.http.connect_timeout", "soon", "a duration"},
 		{"executor.http.max_conns_per_host", "0", "1 to"},
+		{"executor.secrets.dir", "/nowhere", "a folder that exists"},
+		{"executor.secrets.allow", "default/orders", "billing/*"},
 		{"history.runs_per_flow", "0", "1 to"},
 		{"history.dead_letters", "0", "1 to"},
 		{"history.run_ttl", "1s", "1m"},

@@ -53,7 +53,7 @@ func descriptions() map[string]map[string]string {
 		"ExecSpec": {
 			"command": "The program and its arguments, one list item each. No shell is involved.",
 			"dir":     "The working folder on the worker; the run's own temporary folder if left out.",
-			"env":     "Variables added to the clean environment. Names starting with SYSTOLE_ are the runtime's own.",
+			"env":     "Variables added to the clean environment: text, or a reference to a secret (env:NAME, file:/path, secret:NAME). Names starting with SYSTOLE_ are the runtime's own.",
 			"sandbox": "What is kept from the command. none: no more than the worker's environment and descriptors. standard: also new privileges. strict: also all files and the network but for what files and ports list. Left out: what the worker's operator has set.",
 			"files":   "What a strict sandbox leaves open, beside the run's own folder, dir, programs and libraries.",
 			"ports":   "TCP ports that a command in a strict sandbox may connect to; without any it has no network at all.",
@@ -75,7 +75,7 @@ func descriptions() map[string]map[string]string {
 		"HTTPSpec": {
 			"url":     "An absolute http or https URL, without credentials.",
 			"method":  "GET, POST, PUT, PATCH or DELETE.",
-			"headers": "Headers added to the request.",
+			"headers": "Headers added to the request: text, or a reference to a secret (env:NAME, file:/path, secret:NAME).",
 		},
 		"Retry": {
 			"attempts": "Attempts in all; 1 means no retry.",
