@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"sort"
@@ -86,13 +85,6 @@ type ExecSpec struct {
 	Ports []int      `json:"ports,omitempty"` // TCP ports that may be connected to; none means no network at all
 	// Limits replace the operator's, one by one. They may not be above the operator's maximum.
 	Limits *Limits `json:"limits,omitempty"`
-}
-
-// HTTPSpec sends one request per run. A header's value may be a reference to a secret.
-type HTTPSpec struct {
-	URL     string            `json:"url"`
-	Method  string            `json:"method,omitempty" jsonschema:"default=POST"`
-	Headers map[string]string `json:"headers,omitempty"`
 }
 
 // DecodeFlow reads one definition from JSON. Unknown keys, keys in another case, doubled keys and trailing data are errors.
@@ -298,31 +290,3 @@ func (s ExecSpec) validate(invalid *InvalidError) {
 }
 
 var envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// headerPattern is an HTTP field name: a token of RFC 9110, section 5.6.2.
-var headerPattern = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-
-// reservedHeaders are set by the runtime or by the transport; a flow that sets them would forge or break a request.
-var reservedHeaders = []string{
-	"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer",
-	"webhook-id", "webhook-timestamp", "webhook-signature", "traceparent", "tracestate",
-}
-
-func (s HTTPSpec) validate(invalid *InvalidError) {
-	target, err := url.Parse(s.URL)
-	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") || target.Fragment != "" {
-		invalid.add("http.url", s.URL, "an absolute http or https URL without a fragment")
-	} else if target.User != nil {
-		invalid.add("http.url", target.Redacted(), "a URL without a user or password in it")
-	}
-	if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, s.Method) {
-		invalid.add("http.method", s.Method, "GET, POST, PUT, PATCH or DELETE")
-	}
-	for _, name := range sortedKeys(s.Headers) {
-		field := "http.headers." + name
-		if !headerPattern.MatchString(name) || slices.Contains(reservedHeaders, strings.ToLower(name)) {
-			invalid.add(field, name, "a header name that the runtime does not set itself")
-		}
-		validateSetting(invalid, field, s.Headers[name])
-	}
-}

@@ -153,6 +153,14 @@ func TestValidateRefuses(t *testing.T) {
 		{"a header that the runtime sets", header("Webhook-ID", "x"), "http.headers.Webhook-ID", "runtime"},
 		{"a header name with a space", header("a b", "x"), "http.headers.a b", "header name"},
 		{"a header with a line end", header("A", "x\r\nB: y"), "http.headers.A", "control"},
+		{"a bearer token itself", web(func(s *store.HTTPSpec) { s.Bearer = "hunter22hunter22" }), "http.bearer", "secret:NAME"},
+		{"a bearer token beside its header", web(func(s *store.HTTPSpec) { s.Bearer = "env:A"; s.Headers = map[string]string{"authorization": "x"} }), "http.headers.authorization", "http.bearer"},
+		{"a signing key itself", web(func(s *store.HTTPSpec) { s.Sign = []string{"env:A", "whsec_hunter22"} }), "http.sign[1]", "secret:NAME"},
+		{"too many signatures", web(func(s *store.HTTPSpec) { s.Sign = []string{"env:A", "env:B", "env:C", "env:D"} }), "http.sign", "up to 3"},
+		{"a certificate without its key", web(func(s *store.HTTPSpec) { s.URL = "https://x"; s.TLS = &store.HTTPTLS{Cert: "env:A"} }), "http.tls", "both or neither"},
+		{"TLS for a plain URL", web(func(s *store.HTTPSpec) { s.TLS = &store.HTTPTLS{CA: "env:A"} }), "http.tls", "https"},
+		{"a CA itself", web(func(s *store.HTTPSpec) { s.URL = "https://x"; s.TLS = &store.HTTPTLS{CA: "-----BEGIN"} }), "http.tls.ca", "secret:NAME"},
+		{"a callback for a GET", web(func(s *store.HTTPSpec) { s.Method, s.Callback = "GET", true }), "http.callback", "POST"},
 		{"a reference to no secret in a header", header("Authorization", "secret:"), "http.headers.Authorization", "secret:NAME"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -287,9 +295,15 @@ func TestAFlowTellsWhichSecretsItRefersToAndWhere(t *testing.T) {
 	t.Parallel()
 	flow := store.DataFlow{
 		Exec: &store.ExecSpec{Command: []string{"file:/not/this"}, Env: map[string]string{"A": "env:A", "B": "plain", "C": "envy:X"}},
-		HTTP: &store.HTTPSpec{Headers: map[string]string{"X-Key": "secret:key"}},
+		HTTP: &store.HTTPSpec{
+			Headers: map[string]string{"X-Key": "secret:key"}, Bearer: "env:B", Sign: []string{"env:S1", "env:S2"},
+			TLS: &store.HTTPTLS{Cert: "secret:crt", Key: "secret:key", CA: "file:/ca"},
+		},
 	}
-	want := map[string]string{"exec.env.A": "env:A", "http.headers.X-Key": "secret:key"}
+	want := map[string]string{
+		"exec.env.A": "env:A", "http.headers.X-Key": "secret:key", "http.bearer": "env:B", "http.sign[0]": "env:S1", "http.sign[1]": "env:S2",
+		"http.tls.cert": "secret:crt", "http.tls.key": "secret:key", "http.tls.ca": "file:/ca",
+	}
 	if got := flow.SecretRefs(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v", got)
 	}

@@ -57,9 +57,7 @@ func (f DataFlow) SecretRefs() map[string]string {
 		}
 	}
 	if f.HTTP != nil {
-		for name, value := range f.HTTP.Headers {
-			note("http.headers."+name, value)
-		}
+		f.HTTP.secretRefs(note)
 	}
 	return found
 }
@@ -72,6 +70,13 @@ func validateSetting(invalid *InvalidError, field, value string) {
 		invalid.add(field, "a value with control characters", "text without control characters")
 	case IsSecretRef(value) && !validSecretRef(value):
 		invalid.add(field, "a reference that can be to no secret", secretRefAllowed)
+	}
+}
+
+// validateReference refuses what is no reference to a secret. It may be the secret itself, so it is not told.
+func validateReference(invalid *InvalidError, field, value string) {
+	if !IsSecretRef(value) || !validSecretRef(value) {
+		invalid.add(field, "what is no reference to a secret", secretRefAllowed)
 	}
 }
 

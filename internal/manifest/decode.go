@@ -47,6 +47,8 @@ func (d *document) into(node ast.Node, path string, target reflect.Value) {
 		d.text(node, path, target)
 	case reflect.Int:
 		d.integer(node, path, target)
+	case reflect.Bool:
+		d.truth(node, path, target)
 	case reflect.Float64:
 		d.number(node, path, target)
 	default:
@@ -161,6 +163,14 @@ func (d *document) integer(node ast.Node, path string, target reflect.Value) {
 		}
 	}
 	d.mismatch(node, path, "a whole number")
+}
+
+func (d *document) truth(node ast.Node, path string, target reflect.Value) {
+	if truth, ok := node.(*ast.BoolNode); ok {
+		target.SetBool(truth.Value)
+		return
+	}
+	d.mismatch(node, path, "true or false")
 }
 
 func (d *document) number(node ast.Node, path string, target reflect.Value) {

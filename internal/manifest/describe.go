@@ -73,9 +73,18 @@ func descriptions() map[string]map[string]string {
 			"folder":     "Size of the run's own folder with all that is in it.",
 		},
 		"HTTPSpec": {
-			"url":     "An absolute http or https URL, without credentials.",
-			"method":  "GET, POST, PUT, PATCH or DELETE.",
-			"headers": "Headers added to the request: text, or a reference to a secret (env:NAME, file:/path, secret:NAME).",
+			"url":      "An absolute http or https URL, without credentials. It must lead to a public address, or one that executor.http.allow lists.",
+			"method":   "GET, POST, PUT, PATCH or DELETE.",
+			"headers":  "Headers added to the request: text, or a reference to a secret (env:NAME, file:/path, secret:NAME).",
+			"bearer":   "A reference to the secret that is sent as Authorization: Bearer.",
+			"sign":     "References to the secrets that the request is signed with (Standard Webhooks); two while they are exchanged. Each is whsec_ and the key in base64.",
+			"tls":      "References to the certificates, in PEM, that the connection presents and trusts.",
+			"callback": "Whether the receiver may answer 202 and report the end of the run later, within the timeout.",
+		},
+		"HTTPTLS": {
+			"cert": "The client's certificate, as a reference.",
+			"key":  "The key of the certificate, as a reference.",
+			"ca":   "The roots to trust in place of the system's, as a reference.",
 		},
 		"Retry": {
 			"attempts": "Attempts in all; 1 means no retry.",

@@ -139,6 +139,7 @@ func TestParseSaysWhereAndWhatIsWrong(t *testing.T) {
 		"bytes that are not UTF-8":              {"name: ü\xff\n", `f.yaml:1:8: found the byte 0xff, allowed is UTF-8 text`},
 		"a tag":                                 {"name: !!str a\n", `f.yaml:1:7: found the tag "!!str", allowed is plain YAML`},
 		"a merge key":                           {"name: a\n" + kind + "<<: {a: b}\n", `f.yaml:3:1: found the key "<<", allowed is keys of plain text`},
+		"text for true or false":                {"name: a\nhttp: {url: \"http://x\", callback: maybe}\n", `f.yaml:2:35: http.callback: found "maybe", allowed is true or false`},
 		"a number as a key":                     {"name: a\nexec:\n  command: [a]\n  env: {1: x}\n", `f.yaml:4:9: exec.env: found the key "1", allowed is keys of plain text`},
 		"an alias of nothing":                   {"name: *x\n" + kind, `f.yaml:1:7: name: found the alias "x", allowed is an alias of an anchor that ends before it`},
 		"an alias of a later anchor":            {"name: *x\n" + "exec: {command: [&x a]}\n", `f.yaml:1:7: name: found the alias "x"`},
