@@ -15,7 +15,7 @@ var arrows = map[string][]string{
 	"store":                {"internal/strictjson", "internal/paramschema", "internal/bytesize"},
 	"store/storetest":      {"store", "internal/testenv"},
 	"trigger":              {"internal/logkey", "internal/metric", "internal/strictjson"},
-	"executor":             {"store", "executor", "internal/logkey", "internal/secret"},
+	"executor":             {"store", "executor", "internal/logkey", "internal/secret", "internal/strictjson"},
 	"worker":               {"store", "trigger", "executor", "internal/logkey", "internal/metric"},
 	"internal/bytesize":    {},
 	"internal/logkey":      {},

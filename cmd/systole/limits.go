@@ -3,8 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+
+	"golang.org/x/time/rate"
 
 	"github.com/systole-run/systole/executor/secrets"
+	"github.com/systole-run/systole/executor/webhook"
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/store"
@@ -27,6 +31,34 @@ func (p *process) hideSecrets() {
 	}
 }
 
+// loopback are the networks of this machine itself.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+// httpAllow gives the networks that requests may go to. dev, which is for trying things out, has this machine among them
+// unless it is told otherwise.
+func (p *process) httpAllow() []netip.Prefix {
+	if p.role == config.RoleDev && p.cfg.Source("executor.http.allow") == (config.Source{}) {
+		return loopback
+	}
+	return p.cfg.Executor.HTTP.Allow
+}
+
+// webhookConfig gives the settings of flows of kind http. What the settings call 0, the package calls negative.
+func (p *process) webhookConfig() webhook.Config {
+	cfg := p.cfg.Executor.HTTP
+	made := webhook.Config{
+		Allow: p.httpAllow(), ConnectTimeout: cfg.ConnectTimeout, MaxConnsPerHost: cfg.MaxConnsPerHost, Rate: rate.Limit(cfg.Rate), Burst: cfg.Burst,
+		BreakerFailures: cfg.BreakerFailures, BreakerPause: cfg.BreakerPause, Logger: p.logs.For("executor"),
+	}
+	if made.Rate == 0 {
+		made.Rate = -1
+	}
+	if made.BreakerFailures == 0 {
+		made.BreakerFailures = -1
+	}
+	return made
+}
+
 // flowCheck gives what is checked of a flow before it is stored, beyond its form: as much as this process knows of what
 // the workers allow. In dev that is everything. A console knows what its own settings say of the workers; where they say
 // nothing, the worker decides, and the run fails at once.
@@ -41,6 +73,9 @@ func (p *process) flowCheck() (func(store.DataFlow) error, error) {
 		checks = append(checks, opened.CheckHere)
 	case len(p.cfg.Executor.Secrets.Allow) > 0:
 		checks = append(checks, opened.Check)
+	}
+	if p.role == config.RoleDev || len(p.cfg.Executor.HTTP.Allow) > 0 {
+		checks = append(checks, func(flow store.DataFlow) error { return webhook.CheckAddress(flow, p.httpAllow()) })
 	}
 	return func(flow store.DataFlow) error { return checkAll(checks, flow) }, nil
 }

@@ -94,9 +94,7 @@ func (p *process) newExecutor() (executor.FlowExecutor, error) {
 	}
 	functions, err1 := p.newFunctions(supervised, log)
 	commands, err2 := p.newCommands(supervised, log)
-	requests, err3 := webhook.New(webhook.Config{
-		ConnectTimeout: p.cfg.Executor.HTTP.ConnectTimeout, MaxConnsPerHost: p.cfg.Executor.HTTP.MaxConnsPerHost,
-	})
+	requests, err3 := webhook.New(p.webhookConfig())
 	opened, err4 := p.newSecrets()
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err

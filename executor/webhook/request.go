@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/systole-run/systole/executor"
 )
 
@@ -28,18 +30,16 @@ type Body struct {
 	Cursor       string          `json:"cursor"`
 	Deadline     *time.Time      `json:"deadline"` // by the worker's clock
 	Worker       string          `json:"worker"`
+	Callback     *Callback       `json:"callback,omitempty"` // only where the flow takes one
 }
 
-// request makes the one request of a run.
-func (e *Executor) request(ctx context.Context, task executor.Task) (*http.Request, error) {
+// request makes the one request of a run. Its errors are permanent.
+func (e *Executor) request(ctx context.Context, task executor.Task, callback *callback) (*http.Request, error) {
 	spec := task.Flow.HTTP
-	if spec == nil {
-		return nil, fmt.Errorf("found a flow of kind %q", task.Flow.Kind())
-	}
 	var body []byte
 	if spec.Method != http.MethodGet {
 		var err error
-		if body, err = json.Marshal(bodyOf(task)); err != nil {
+		if body, err = json.Marshal(bodyOf(task, callback)); err != nil {
 			return nil, err
 		}
 	}
@@ -47,22 +47,49 @@ func (e *Executor) request(ctx context.Context, task executor.Task) (*http.Reque
 	if err != nil {
 		return nil, errors.New("found a method or URL that is not valid") // the error itself would show the URL's query
 	}
-	for name, setting := range spec.Headers {
+	if err := setFlowHeaders(request.Header, task); err != nil {
+		return nil, err
+	}
+	return request, e.setHeaders(request.Header, task, body)
+}
+
+// setFlowHeaders sets what the flow says.
+func setFlowHeaders(header http.Header, task executor.Task) error {
+	for name, setting := range task.Flow.HTTP.Headers {
 		value, err := task.Reveal(setting)
 		if err != nil {
-			return nil, fmt.Errorf("set header %s: %w", name, err)
+			return fmt.Errorf("set header %s: %w", name, err)
 		}
-		request.Header.Set(name, value)
+		header.Set(name, value)
 	}
-	e.setHeaders(request.Header, task, body)
-	return request, nil
+	if reference := task.Flow.HTTP.Bearer; reference != "" {
+		token, err := task.Reveal(reference)
+		if err != nil {
+			return fmt.Errorf("set http.bearer: %w", err)
+		}
+		header.Set("Authorization", "Bearer "+token)
+	}
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldValue(values[0]) {
+			return fmt.Errorf("set header %s: found a value with control characters, allowed is text on one line", name)
+		}
+	}
+	return nil
 }
 
 // setHeaders sets the runtime's own headers over the flow's. Names and meaning of webhook-… are those of Standard
 // Webhooks.
-func (e *Executor) setHeaders(header http.Header, task executor.Task, body []byte) {
+func (e *Executor) setHeaders(header http.Header, task executor.Task, body []byte) error {
+	now := e.cfg.Now()
 	header.Set("webhook-id", task.OccurrenceID)
-	header.Set("webhook-timestamp", strconv.FormatInt(e.cfg.Now().Unix(), 10))
+	header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+	if len(task.Flow.HTTP.Sign) > 0 {
+		signed, err := signatures(task, now, body)
+		if err != nil {
+			return err
+		}
+		header.Set("webhook-signature", signed)
+	}
 	if task.TraceParent != "" {
 		header.Set("traceparent", task.TraceParent)
 	}
@@ -72,15 +99,20 @@ func (e *Executor) setHeaders(header http.Header, task executor.Task, body []byt
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", e.cfg.UserAgent)
 	}
+	return nil
 }
 
-func bodyOf(task executor.Task) Body {
-	return Body{
+func bodyOf(task executor.Task, callback *callback) Body {
+	body := Body{
 		Flow: task.Flow.Name, Group: task.Flow.Group,
 		RunID: task.RunID, OccurrenceID: task.OccurrenceID, Slot: orNull(task.Slot),
 		Attempt: task.Attempt, Token: task.Token, Params: task.Params,
 		Cursor: task.Cursor, Deadline: orNull(task.Deadline), Worker: task.Worker,
 	}
+	if callback != nil {
+		body.Callback = &callback.Callback
+	}
+	return body
 }
 
 // content is a body for http.NewRequest, which tells none from an empty one by the nil interface.

@@ -1,12 +1,22 @@
 // Package webhook runs flows of the kind `http`: one request per run, whose answer is the run's result.
 //
-// It owns the request's form, the connections, and the reading of answers. What always holds: an answer is read only
-// up to MaxAnswer and only until ctx ends, however slowly it comes; a redirect is never followed and no proxy is
-// taken from the environment, so that a request reaches the address in the flow or none; and neither a query, where
-// secrets tend to live, nor a header gets into an error or a log.
+// It owns the request's form and signature, the addresses that requests may go to, the connections, what one host is
+// spared, the reading of answers, and the waiting for a callback. What brings callbacks is someone else's (Callbacks).
 //
-// A request's body is complete before its headers are made, and connections are opened in one place: signing the body
-// and checking the resolved address have their places there.
+//	wait for the host's rate, ask its breaker ──> make the request, sign it ──> connect, if the address may be ──> answer
+//	                                                                                                                 │
+//	                             result <── callback, or the end of the run <── 202 of a flow that takes a callback ─┤
+//	                             result <──────────────────────────────────────────────────────── anything else ─────┘
+//
+// What always holds: a request reaches the address in the flow or none: a redirect is never followed, no proxy is taken
+// from the environment, and each connection is checked by the address that it is made to, after its name was
+// resolved; an answer is read only up to MaxAnswer and only until ctx ends, however slowly it comes; neither a query, where
+// secrets tend to live, nor a header gets into an error or a log; and a run ends with one outcome, whatever comes first
+// of answer, callback and the end of ctx.
+//
+// A callback is taken by the attempt that asked for it and by no other. If its worker dies, the occurrence's next attempt
+// sends the request again, with the same webhook-id and another callback: a receiver that knows the id from before goes
+// on with the job that it has, and reports to the new callback.
 package webhook
 
 import (
@@ -14,10 +24,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/systole-run/systole/executor"
 	"github.com/systole-run/systole/store"
@@ -34,97 +48,141 @@ const DefaultMaxConnsPerHost = 64
 
 // Config of an Executor. The zero value is usable.
 type Config struct {
-	ConnectTimeout  time.Duration    // default DefaultConnectTimeout; the answer is bounded by the flow's timeout
-	MaxConnsPerHost int              // default DefaultMaxConnsPerHost
+	// Allow are the networks that requests may go to beside public addresses: none by default, not even this machine.
+	Allow           []netip.Prefix
+	ConnectTimeout  time.Duration // default DefaultConnectTimeout; the answer is bounded by the flow's timeout
+	MaxConnsPerHost int           // default DefaultMaxConnsPerHost
+	// Rate and Burst bound the requests to one host; further runs wait. Default DefaultRate and DefaultBurst; a negative
+	// Rate is no bound.
+	Rate  rate.Limit
+	Burst int
+	// BreakerFailures is after how many failed requests in a row a host is sent none for BreakerPause; then one is let
+	// through to try. Default DefaultBreakerFailures and DefaultBreakerPause; negative is never.
+	BreakerFailures int
+	BreakerPause    time.Duration
+	Callbacks       Callbacks        // brings callbacks; nil refuses flows that take one
 	TLS             *tls.Config      // nil for the system's certificates and TLS 1.2 or newer
+	Resolver        *net.Resolver    // default net.DefaultResolver
 	UserAgent       string           // default "systole"
+	Logger          *slog.Logger     // hears of hosts that fail; default slog.Default()
 	Now             func() time.Time // default time.Now; stamps the requests
 }
 
 // Executor implements executor.FlowExecutor. It is safe for concurrent use.
 type Executor struct {
-	cfg    Config
-	client *http.Client
+	cfg     Config
+	clients *clients
+	hosts   *hosts
 }
 
 // New gives an Executor. Its error names the field at fault. Close frees its idle connections.
 func New(cfg Config) (*Executor, error) {
-	if cfg.ConnectTimeout < 0 {
-		return nil, fmt.Errorf("new http executor: ConnectTimeout: found %s, allowed is 0 (%s) or more", cfg.ConnectTimeout, DefaultConnectTimeout)
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	if cfg.MaxConnsPerHost < 0 {
-		return nil, fmt.Errorf("new http executor: MaxConnsPerHost: found %d, allowed is 0 (%d) or more", cfg.MaxConnsPerHost, DefaultMaxConnsPerHost)
-	}
-	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = DefaultConnectTimeout
-	}
-	if cfg.MaxConnsPerHost == 0 {
-		cfg.MaxConnsPerHost = DefaultMaxConnsPerHost
-	}
-	if cfg.UserAgent == "" {
-		cfg.UserAgent = "systole"
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	return &Executor{cfg: cfg, client: newClient(cfg)}, nil
+	cfg = cfg.withDefaults()
+	return &Executor{cfg: cfg, clients: newClients(cfg), hosts: newHosts(cfg)}, nil
 }
 
-// newClient gives a client that goes where it is told: no proxy, no redirect, no cookie.
-func newClient(cfg Config) *http.Client {
-	dialer := &net.Dialer{Timeout: cfg.ConnectTimeout}
-	return &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        tlsConfig(cfg.TLS),
-			TLSHandshakeTimeout:    cfg.ConnectTimeout,
-			ForceAttemptHTTP2:      true,
-			DisableCompression:     true, // an answer is as long as it is on the wire
-			MaxResponseHeaderBytes: 64 << 10,
-			MaxConnsPerHost:        cfg.MaxConnsPerHost,
-			MaxIdleConns:           100,
-			MaxIdleConnsPerHost:    4,
-			IdleConnTimeout:        30 * time.Second,
-		},
+func (c Config) validate() error {
+	switch {
+	case c.ConnectTimeout < 0:
+		return fmt.Errorf("new http executor: ConnectTimeout: found %s, allowed is 0 (%s) or more", c.ConnectTimeout, DefaultConnectTimeout)
+	case c.MaxConnsPerHost < 0:
+		return fmt.Errorf("new http executor: MaxConnsPerHost: found %d, allowed is 0 (%d) or more", c.MaxConnsPerHost, DefaultMaxConnsPerHost)
+	case c.Burst < 0:
+		return fmt.Errorf("new http executor: Burst: found %d, allowed is 0 (%d) or more", c.Burst, DefaultBurst)
+	case c.BreakerPause < 0:
+		return fmt.Errorf("new http executor: BreakerPause: found %s, allowed is 0 (%s) or more", c.BreakerPause, DefaultBreakerPause)
 	}
+	return nil
 }
 
-func tlsConfig(given *tls.Config) *tls.Config {
-	if given == nil {
-		return &tls.Config{MinVersion: tls.VersionTLS12}
+func (c Config) withDefaults() Config {
+	orDefault(&c.ConnectTimeout, DefaultConnectTimeout)
+	orDefault(&c.MaxConnsPerHost, DefaultMaxConnsPerHost)
+	orDefault(&c.Rate, DefaultRate)
+	orDefault(&c.Burst, DefaultBurst)
+	orDefault(&c.BreakerFailures, DefaultBreakerFailures)
+	orDefault(&c.BreakerPause, DefaultBreakerPause)
+	orDefault(&c.UserAgent, "systole")
+	if c.Rate < 0 {
+		c.Rate = rate.Inf
 	}
-	return given.Clone()
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
 }
 
 // Close closes idle connections. Runs that go on are not disturbed.
 func (e *Executor) Close() error {
-	e.client.CloseIdleConnections()
+	e.clients.close()
 	return nil
 }
 
 // Execute implements executor.FlowExecutor.
 func (e *Executor) Execute(ctx context.Context, task executor.Task) executor.Result {
-	request, err := e.request(ctx, task)
-	if err != nil {
-		return executor.Failure(store.ReasonRefused, executor.Permanent(fmt.Errorf("make request: %w", err)))
+	if task.Flow.HTTP == nil {
+		return refused(executor.Permanent(fmt.Errorf("make request: found a flow of kind %q", task.Flow.Kind())))
 	}
-	start := time.Now()
-	answer, err := e.send(request)
-	target := request.Method + " " + place(request.URL)
+	client, err := e.clients.of(task)
 	if err != nil {
-		fmt.Fprintf(task.Output(), "%s: %v\n", target, err)
-		return failed(ctx, target, err)
+		return refused(err)
 	}
-	took := time.Since(start).Round(time.Millisecond)
-	fmt.Fprintf(task.Output(), "%s: %s in %s\n%s", target, answer.status, took, answer.logText())
-	answer.body = []byte(task.Concealed(string(answer.body))) // before an error shows the start of it
-	return answer.result()
+	callback, err := e.await(task)
+	if err != nil {
+		return refused(err)
+	}
+	if callback != nil {
+		defer callback.stop()
+	}
+	request, err := e.request(ctx, task, callback)
+	if err != nil {
+		return refused(executor.Permanent(fmt.Errorf("make request: %w", err)))
+	}
+	answered, code := e.ask(ctx, task, client, request, callback)
+	return callback.end(ctx, task, answered, code)
 }
 
-// failed is the Result of a request without an answer: retryable, as nobody knows whether it arrived.
+// ask sends the request, if its host may be asked, and gives what the answer means, with its status; 0 if none came.
+func (e *Executor) ask(ctx context.Context, task executor.Task, client *http.Client, request *http.Request, callback *callback) (executor.Result, int) {
+	target := request.Method + " " + place(request.URL)
+	done, err := e.hosts.of(request.URL.Host).admit(ctx)
+	if err != nil {
+		return failed(ctx, target, err), 0
+	}
+	start := time.Now()
+	answer, err := send(client, request)
+	done(verdict(ctx, answer, err))
+	if err != nil {
+		fmt.Fprintf(task.Output(), "%s: %v\n", target, err)
+		return failed(ctx, target, err), 0
+	}
+	answer.body = callback.conceal([]byte(task.Concealed(string(answer.body)))) // before an error shows the start of it
+	took := time.Since(start).Round(time.Millisecond)
+	fmt.Fprintf(task.Output(), "%s: %s in %s\n%s", target, answer.status, took, answer.logText())
+	return answer.result(), answer.code
+}
+
+func refused(err error) executor.Result { return executor.Failure(store.ReasonRefused, err) }
+
+// failed is the Result of a request without an answer: retryable, as nobody knows whether it arrived; but refused for
+// good where the address is one that no request may go to.
 func failed(ctx context.Context, target string, err error) executor.Result {
+	if blocked := new(blockedError); errors.As(err, &blocked) {
+		return refused(executor.Permanent(fmt.Errorf("%s: %w", target, err)))
+	}
 	if ctx.Err() != nil {
 		return executor.Interrupted(ctx, fmt.Errorf("no whole answer from %s", target))
 	}
@@ -133,8 +191,8 @@ func failed(ctx context.Context, target string, err error) executor.Result {
 
 // send gives the whole answer, up to MaxAnswer of it. The transport sends a request again only where the kept
 // connection turned out to be closed before the server can have seen it, or the method is GET.
-func (e *Executor) send(request *http.Request) (answer, error) {
-	response, err := e.client.Do(request)
+func send(client *http.Client, request *http.Request) (answer, error) {
+	response, err := client.Do(request)
 	if err != nil {
 		return answer{}, withoutURL(err)
 	}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,20 @@ type fixture struct {
 
 func newFixture(t *testing.T, handler http.HandlerFunc) *fixture {
 	t.Helper()
-	e, err := webhook.New(webhook.Config{Now: func() time.Time { return now }})
+	return newFixtureOf(t, webhook.Config{}, handler)
+}
+
+// loopback are the networks that the tests' own servers are in.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+// newFixtureOf has settings of its own. It may call this machine, unless they allow another network.
+func newFixtureOf(t *testing.T, cfg webhook.Config, handler http.HandlerFunc) *fixture {
+	t.Helper()
+	if cfg.Now = func() time.Time { return now }; cfg.Allow == nil {
+		cfg.Allow = loopback
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	e, err := webhook.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +311,7 @@ func TestConnectingIsBoundedByTheContext(t *testing.T) {
 
 func TestNewNamesTheFieldAtFault(t *testing.T) {
 	t.Parallel()
-	for field, cfg := range map[string]webhook.Config{"ConnectTimeout": {ConnectTimeout: -1}, "MaxConnsPerHost": {MaxConnsPerHost: -1}} {
+	for field, cfg := range map[string]webhook.Config{"ConnectTimeout": {ConnectTimeout: -1}, "MaxConnsPerHost": {MaxConnsPerHost: -1}, "Burst": {Burst: -1}, "BreakerPause": {BreakerPause: -1}} {
 		if _, err := webhook.New(cfg); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: got error %v", field, err)
 		}

@@ -85,6 +85,10 @@ func (l *loader) checkExecutor() {
 	within(l, "executor.function.idle", l.cfg.Executor.Function.Idle, 0, 1000)
 	within(l, "executor.http.connect_timeout", http.ConnectTimeout, time.Millisecond, 10*time.Minute)
 	within(l, "executor.http.max_conns_per_host", http.MaxConnsPerHost, 1, 100_000)
+	within(l, "executor.http.rate", http.Rate, 0, 1_000_000)
+	within(l, "executor.http.burst", http.Burst, 1, 1_000_000)
+	within(l, "executor.http.breaker_failures", http.BreakerFailures, 0, 1_000_000)
+	within(l, "executor.http.breaker_pause", http.BreakerPause, time.Millisecond, 24*time.Hour)
 }
 
 func (l *loader) checkHistory() {

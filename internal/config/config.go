@@ -145,8 +145,13 @@ type ExecutorMax struct {
 
 // ExecutorHTTP is for flows of kind http.
 type ExecutorHTTP struct {
-	ConnectTimeout  time.Duration `koanf:"connect_timeout"`
-	MaxConnsPerHost int           `koanf:"max_conns_per_host"`
+	Allow           []netip.Prefix `koanf:"allow"` // networks that requests may go to, beside public addresses; in dev loopback, unless set
+	ConnectTimeout  time.Duration  `koanf:"connect_timeout"`
+	MaxConnsPerHost int            `koanf:"max_conns_per_host"`
+	Rate            float64        `koanf:"rate"`             // requests per second to one host; 0 means no limit
+	Burst           int            `koanf:"burst"`            // requests to one host at once
+	BreakerFailures int            `koanf:"breaker_failures"` // failed requests in a row after which a host is spared; 0 is never
+	BreakerPause    time.Duration  `koanf:"breaker_pause"`    // for how long
 }
 
 // ExecutorSecrets opens secrets to flows.

@@ -25,7 +25,9 @@ func Default() Config {
 		Executor: Executor{
 			Exec:     ExecutorExec{KillGrace: 5 * time.Second, Sandbox: "standard", MinSandbox: "none", Limits: defaultLimits(runtime.GOOS)},
 			Function: ExecutorFunction{Reuse: 100, Idle: 4},
-			HTTP:     ExecutorHTTP{ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64},
+			HTTP: ExecutorHTTP{
+				ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64, Rate: 50, Burst: 100, BreakerFailures: 5, BreakerPause: 30 * time.Second,
+			},
 		},
 		History: History{RunsPerFlow: 100, RunTTL: 7 * 24 * time.Hour, DeadLetters: 1000, LogBytes: 64 << 10, Beats: 1000},
 		Metrics: Metrics{Listen: "127.0.0.1:9090"},

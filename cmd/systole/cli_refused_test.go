@@ -27,3 +27,17 @@ func TestAFlowThatMayNotUseItsSecretIsRefusedWhereThatIsKnown(t *testing.T) {
 		t.Errorf("dev with a flow whose secret is missing ends with %d:\n%s", code, broken.log)
 	}
 }
+
+func TestAFlowThatCallsAnAddressWhichIsNotAllowedIsRefusedWhereThatIsKnown(t *testing.T) {
+	t.Parallel()
+	flow := func(url string) string {
+		return write(t, "flow.yaml", "name: call\nevery: 1h\nhttp: {method: GET, url: \""+url+"\"}\n")
+	}
+	dev := startDev(t, nil)
+	environ := against(dev)
+	run(t, environ, "flow", "apply", "-f", flow("http://169.254.169.254/latest")).expect(t, exitFailed, "http.url", "a link-local or metadata address", "executor.http.allow")
+	run(t, environ, "flow", "apply", "-f", flow(dev.url+"/healthz")).expect(t, exitFine, "created")
+	run(t, environ, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
+	stricter := startDev(t, []string{"SYSTOLE_EXECUTOR__HTTP__ALLOW=10.0.0.0/8"})
+	run(t, against(stricter), "flow", "apply", "-f", flow(dev.url+"/healthz")).expect(t, exitFailed, "http.url", "a loopback address")
+}
