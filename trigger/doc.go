@@ -47,10 +47,13 @@
 // there. Hints on systole.wake.<group> tell workers that there may be something to claim, those on systole.cancel.<group>
 // that a run is to be cancelled; a lost one costs time, never a run.
 //
+// What a receiver of a webhook reports of its long job comes in at the gateway, too, with a token for that one attempt, and
+// is handed to the worker that holds the run: see Callbacks.
+//
 // # Who may publish
 //
 // The gateway authenticates; NATS does the same for those who publish directly. Give senders leave to publish on
-// systole.beat.> and systole.run.> only. A tick that does not carry JetStream's headers is a bad message, but whoever
+// systole.beat.> and systole.run.> only, gateways on systole.callback.> as well. A tick that does not carry JetStream's headers is a bad message, but whoever
 // may publish on systole.tick.> can forge them. Workers also subscribe to $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>,
 // where nobody but the server should be able to publish.
 package trigger

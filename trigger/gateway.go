@@ -25,7 +25,7 @@ type SettledWatcher interface {
 	WatchSettled(group string) (*SettledWatch, error)
 }
 
-// Gateway takes heartbeats and run-now requests over HTTP and publishes them. It keeps no state of its own but the rate
+// Gateway takes heartbeats and run-now requests over HTTP and publishes them, and hands callbacks on to workers. It keeps no state of its own but the rate
 // of its clients, and knows neither flows nor Redis.
 //
 // Each request is looked at in one order: where it comes from, who sends it, what it asks for, what its body says. Nothing
@@ -62,7 +62,7 @@ func NewGateway(cfg GatewayConfig, beats BeatPublisher, events SettledWatcher) (
 	}
 	g := &Gateway{
 		cfg: cfg, beats: beats, events: events,
-		routes:  routes{heartbeat: cfg.Path, run: cfg.RunPath},
+		routes:  routes{heartbeat: cfg.Path, run: cfg.RunPath, callback: cfg.callbackPath()},
 		clients: clientResolver{trusted: trusted},
 		limiter: newLimiter(cfg.Rate, cfg.Burst),
 		waiting: make(chan struct{}, cfg.MaxWaiting),
@@ -99,6 +99,8 @@ type call struct {
 	route     route
 	client    netip.Addr
 	principal Principal
+	attempt   attempt     // that a callback is for
+	token     string      // of a callback
 	bodyRead  bool        // whether the body was read to its end
 	notes     []slog.Attr // for the log line about the request
 }
@@ -143,6 +145,9 @@ func (g *Gateway) admit(r *http.Request, c *call) (err error) {
 	}
 	if wait, ok := g.limiter.take(client, time.Now()); !ok {
 		return NewProblem(http.StatusTooManyRequests, "too many requests from this address").retryAfter(wait)
+	}
+	if c.route.run != "" {
+		return g.identifyCallback(r, c)
 	}
 	c.principal = Anonymous()
 	if access.auth != nil {

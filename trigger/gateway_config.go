@@ -19,6 +19,7 @@ import (
 const (
 	DefaultPath       = "/heartbeat"
 	DefaultRunPath    = "/run"
+	DefaultCallback   = "/callback"
 	DefaultMaxWait    = 5 * time.Minute
 	DefaultMaxWaiting = 1000
 	DefaultRate       = rate.Limit(50) // requests per second
@@ -40,6 +41,8 @@ type GatewayConfig struct {
 	Access
 	Path           string                // of heartbeats; DefaultPath
 	RunPath        string                // of run-now requests; DefaultRunPath
+	CallbackPath   string                // of callbacks; DefaultCallback
+	Callbacks      *Callbacks            // hands callbacks on; nil: there is no path for them
 	TrustedProxies []netip.Prefix        // whose X-Forwarded-For is believed; none
 	Rate           rate.Limit            // requests per second of one client; DefaultRate, negative for no limit
 	Burst          int                   // requests of one client at once; DefaultBurst or Rate, whichever is more
@@ -54,6 +57,7 @@ type GatewayConfig struct {
 func (c GatewayConfig) withDefaults() GatewayConfig {
 	orDefault(&c.Path, DefaultPath)
 	orDefault(&c.RunPath, DefaultRunPath)
+	orDefault(&c.CallbackPath, DefaultCallback)
 	orDefault(&c.Rate, DefaultRate)
 	orDefault(&c.Burst, max(DefaultBurst, int(min(c.Rate, 1e6))))
 	orDefault(&c.MaxBody, MaxBody)
@@ -82,14 +86,7 @@ var pathPattern = regexp.MustCompile(`^(/[0-9A-Za-z._~-]+)+$`)
 func (c GatewayConfig) Validate() error {
 	c = c.withDefaults()
 	var invalid InvalidError
-	for field, value := range map[string]string{"path": c.Path, "run_path": c.RunPath} {
-		if !pathPattern.MatchString(value) || path.Clean(value) != value {
-			invalid.add(field, quote(value), "a clean path without a slash at its end, such as /heartbeat")
-		}
-	}
-	if strings.HasPrefix(c.Path+"/", c.RunPath+"/") || strings.HasPrefix(c.RunPath+"/", c.Path+"/") {
-		invalid.add("run_path", quote(c.RunPath), "a path that neither holds nor lies in "+quote(c.Path))
-	}
+	c.validatePaths(&invalid)
 	if c.Burst < 1 {
 		invalid.add("burst", fmt.Sprint(c.Burst), "1 or more")
 	}
@@ -107,6 +104,31 @@ func (c GatewayConfig) Validate() error {
 		invalid = append(invalid, problemOf(err).Errors...)
 	}
 	return invalid.orNil()
+}
+
+func (c GatewayConfig) validatePaths(invalid *InvalidError) {
+	paths := []struct{ field, value string }{{"path", c.Path}, {"run_path", c.RunPath}}
+	if c.Callbacks != nil {
+		paths = append(paths, struct{ field, value string }{"callback_path", c.CallbackPath})
+	}
+	for i, p := range paths {
+		if !pathPattern.MatchString(p.value) || path.Clean(p.value) != p.value {
+			invalid.add(p.field, quote(p.value), "a clean path without a slash at its end, such as /heartbeat")
+		}
+		for _, other := range paths[:i] {
+			if strings.HasPrefix(p.value+"/", other.value+"/") || strings.HasPrefix(other.value+"/", p.value+"/") {
+				invalid.add(p.field, quote(p.value), "a path that neither holds nor lies in "+quote(other.value))
+			}
+		}
+	}
+}
+
+// callbackPath is empty where no callbacks are taken.
+func (c GatewayConfig) callbackPath() string {
+	if c.Callbacks == nil {
+		return ""
+	}
+	return c.CallbackPath
 }
 
 func (a Access) validate(invalid *InvalidError) {

@@ -5,18 +5,19 @@ import (
 	"strings"
 )
 
-// routes are the two paths of the gateway. They are compared with the path as it was sent: nothing is cleaned or
+// routes are the paths of the gateway, callback only where it takes callbacks. They are compared with the path as it was sent: nothing is cleaned or
 // unescaped, so that a path has one spelling and no other one can get around a rule of a proxy in front.
-type routes struct{ heartbeat, run string }
+type routes struct{ heartbeat, run, callback string }
 
 // route is what a path leads to.
 type route struct {
-	name    string // for logs and metrics: heartbeat, run or other
+	name    string // for logs and metrics: heartbeat, run, callback or other
 	pattern string // for traces; empty for other
 	scope   string // what a credential needs
 	methods []string
 	group   string // as in the path; empty where it has none
 	flow    string
+	run     string // of a callback, which is let in by a token of its own
 	serve   func(*Gateway, http.ResponseWriter, *http.Request, *call) error
 }
 
@@ -34,6 +35,12 @@ func (p routes) match(path string) route {
 			group: names[0], flow: names[1], serve: (*Gateway).runNow,
 		}
 	}
+	if run, ok := segments(path, p.callback, 1); ok && p.callback != "" {
+		return route{
+			name: "callback", pattern: p.callback + "/{run}", methods: []string{http.MethodPost},
+			run: run[0], serve: (*Gateway).callback,
+		}
+	}
 	return route{name: "other", serve: func(*Gateway, http.ResponseWriter, *http.Request, *call) error { return errNotFound }}
 }
 
@@ -46,8 +53,8 @@ func (p routes) heartbeatRoute(pattern, group string) route {
 
 // own reports whether the path lies at or below one of the routes, clean or not.
 func (p routes) own(path string) bool {
-	for _, root := range []string{p.heartbeat, p.run} {
-		if path == root || strings.HasPrefix(path, root+"/") {
+	for _, root := range []string{p.heartbeat, p.run, p.callback} {
+		if root != "" && (path == root || strings.HasPrefix(path, root+"/")) {
 			return true
 		}
 	}

@@ -71,6 +71,8 @@ func problemOf(err error) *Problem {
 		return NewProblem(http.StatusUnauthorized, ErrBadCredential.Error()).with("WWW-Authenticate", challenge+`, error="invalid_token"`)
 	case errors.Is(err, ErrForbidden):
 		return NewProblem(http.StatusForbidden, ErrForbidden.Error()).with("WWW-Authenticate", challenge+`, error="insufficient_scope"`)
+	case errors.Is(err, errNobody):
+		return NewProblem(http.StatusGone, errNobody.Error())
 	case errors.Is(err, ErrUnavailable):
 		return NewProblem(http.StatusServiceUnavailable, "nothing was accepted for sure; send it again").retryAfter(retryUnavailable)
 	}

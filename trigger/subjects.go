@@ -56,6 +56,9 @@ func (s Subjects) Cancel(group string) string { return s.join("cancel", group) }
 // Wake is where workers are told that the group may have something to claim.
 func (s Subjects) Wake(group string) string { return s.join("wake", group) }
 
+// Callback is where what a receiver reports of a run is handed to the worker that holds it.
+func (s Subjects) Callback(group, runID string) string { return s.join("callback", group, runID) }
+
 // BeatStream names the stream that keeps the newest beat of each group.
 func (s Subjects) BeatStream() string { return s.stream("BEATS") }
 

@@ -18,6 +18,7 @@ func (l *loader) check() {
 	l.checkRedis()
 	l.checkGateway()
 	l.checkConsole()
+	l.checkCallback()
 	l.checkWorker()
 	l.checkExecutor()
 	l.checkHistory()

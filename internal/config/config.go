@@ -13,6 +13,7 @@ type Config struct {
 	Gateway  Gateway  `koanf:"gateway"`
 	Worker   Worker   `koanf:"worker"`
 	Console  Console  `koanf:"console"`
+	Callback Callback `koanf:"callback"`
 	Executor Executor `koanf:"executor"`
 	History  History  `koanf:"history"`
 	Metrics  Metrics  `koanf:"metrics"`
@@ -74,12 +75,13 @@ type Listener struct {
 // Gateway is the HTTP side of heartbeats.
 type Gateway struct {
 	Listener
-	Path    string        `koanf:"path"`
-	RunPath string        `koanf:"run_path"`
-	Rate    float64       `koanf:"rate"`     // requests per second and client; 0 means no limit
-	Burst   int           `koanf:"burst"`    // requests that a client may send at once
-	MaxBody Size          `koanf:"max_body"` // of a heartbeat
-	MaxWait time.Duration `koanf:"max_wait"` // the longest ?wait=
+	Path         string        `koanf:"path"`
+	RunPath      string        `koanf:"run_path"`
+	CallbackPath string        `koanf:"callback_path"` // of callbacks, which are taken where callback.key is set
+	Rate         float64       `koanf:"rate"`          // requests per second and client; 0 means no limit
+	Burst        int           `koanf:"burst"`         // requests that a client may send at once
+	MaxBody      Size          `koanf:"max_body"`      // of a heartbeat
+	MaxWait      time.Duration `koanf:"max_wait"`      // the longest ?wait=
 }
 
 // Worker runs the flows.
@@ -95,6 +97,14 @@ type Worker struct {
 // Console is the admin API.
 type Console struct {
 	Listener
+}
+
+// Callback is how receivers of webhooks report the end of long jobs. Gateways and workers have the same key; without one
+// there are no callbacks.
+type Callback struct {
+	Key     Secret `koanf:"key"` // signs the tokens that receivers report with; 32 characters or more
+	KeyFile string `koanf:"key_file"`
+	URL     string `koanf:"url"` // where receivers reach the gateway's callback_path, such as https://systole.example/callback; workers need it
 }
 
 // Executor bounds what runs of each kind may use.

@@ -17,7 +17,7 @@ func Default() Config {
 		Redis: Redis{URL: urls("redis://127.0.0.1:6379"), Prefix: "systole", Partitions: 1},
 		Gateway: Gateway{
 			Listener: Listener{Listen: "127.0.0.1:8080"},
-			Path:     "/heartbeat", RunPath: "/run", Rate: 50, Burst: 100, MaxBody: 4 << 10, MaxWait: 5 * time.Minute,
+			Path:     "/heartbeat", RunPath: "/run", CallbackPath: "/callback", Rate: 50, Burst: 100, MaxBody: 4 << 10, MaxWait: 5 * time.Minute,
 		},
 		// Draining ends before the 30 seconds after which Kubernetes kills.
 		Worker:  Worker{Concurrency: 16, Lease: 30 * time.Second, DrainTimeout: 25 * time.Second, Batch: 50},

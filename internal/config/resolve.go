@@ -10,6 +10,7 @@ func (l *loader) resolve() {
 	c := &l.cfg
 	l.fromFileKey(&c.NATS.Password, c.NATS.PasswordFile, "nats.password")
 	l.fromFileKey(&c.Redis.Password, c.Redis.PasswordFile, "redis.password")
+	l.fromFileKey(&c.Callback.Key, c.Callback.KeyFile, "callback.key")
 	for _, s := range c.settings() {
 		section, _, _ := strings.Cut(s.key, ".")
 		if !needed(l.Roles, section) {

@@ -15,10 +15,10 @@ const (
 
 // needs are the sections that each role reads. A gateway needs no Redis, so it never asks for the password of one.
 var needs = map[Role][]string{
-	RoleGateway: {"log", "nats", "gateway", "metrics", "tracing"},
-	RoleWorker:  {"log", "nats", "redis", "worker", "executor", "history", "metrics", "tracing"},
+	RoleGateway: {"log", "nats", "gateway", "callback", "metrics", "tracing"},
+	RoleWorker:  {"log", "nats", "redis", "worker", "callback", "executor", "history", "metrics", "tracing"},
 	RoleConsole: {"log", "nats", "redis", "console", "history", "metrics", "tracing"},
-	RoleDev:     {"log", "gateway", "worker", "executor", "history", "tracing"},
+	RoleDev:     {"log", "gateway", "worker", "callback", "executor", "history", "tracing"},
 }
 
 // needed reports whether any of the roles reads a section. No roles means all of them.

@@ -44,6 +44,9 @@ func TestEveryRuleRefusesWhatIsOutsideOfIt(t *testing.T) {
 		{"gateway.path", "/", "a path such as"},
 		{"gateway.path", "/a/../b", "a path such as"},
 		{"gateway.run_path", "/heartbeat/run", "neither holds"},
+		{"gateway.callback_path", "/run/back", "neither holds gateway.run_path"},
+		{"gateway.callback_path", "callback", "a path such as"},
+		{"callback.key", "too short", "32 or more"},
 		{"gateway.rate", "-1", "0 to"},
 		{"gateway.rate", "NaN", "a number"},
 		{"gateway.burst", "0", "1 to"},
@@ -119,11 +122,14 @@ func TestSettingsThatContradictEachOtherAreRefused(t *testing.T) {
 		"a certificate without key":    {"redis: {url: 'rediss://a', tls: {cert_file: /dev/null}}", "redis.tls.key_file"},
 		"TLS settings, plain URL":      {"redis: {url: 'redis://a', tls: {server_name: a}}", "redis.url"},
 		"a CA file without any":        {"nats: {tls: {ca_file: /dev/null}}", "nats.tls.ca_file"},
+		"a callback URL without a key": {"callback: {url: 'https://a'}", "callback.key"},
+		"a callback URL that is none":  {"callback: {url: a, key: 'env:K'}", "callback.url"},
+		"a callback URL with a query":  {"callback: {url: 'https://a?b', key: 'env:K'}", "callback.url"},
 		"a gateway certificate, empty": {"gateway: {tls: {cert_file: /dev/null, key_file: /dev/null}}", "gateway.tls.cert_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			one(t, options(t, test.file, "P=pa55"), test.key)
+			one(t, options(t, test.file, "P=pa55", "K="+strings.Repeat("k", 32)), test.key)
 		})
 	}
 }
