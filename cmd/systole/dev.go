@@ -14,6 +14,7 @@ import (
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/telemetry"
 	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
 	"github.com/systole-run/systole/worker"
 )
 
@@ -45,12 +46,21 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	if err != nil {
 		return err
 	}
-	w, err := p.newWorker(nc, st)
+	var handler http.Handler // made below: it needs the worker, which tells receivers where this server listens
+	server, err := p.server("dev", serverConfig(p.cfg.Gateway.Listener), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	if err != nil {
 		return err
 	}
-	handler, err := p.devHandler(nc, st, w)
+	p.onClose(func() { _ = server.Close() })
+	callbacks, err := p.newDevCallbacks(nc, server.URL())
 	if err != nil {
+		return err
+	}
+	w, err := p.newWorker(nc, st, callbacks)
+	if err != nil {
+		return err
+	}
+	if handler, err = p.devHandler(nc, st, w, callbacks); err != nil {
 		return err
 	}
 	check, err := p.flowCheck()
@@ -58,10 +68,6 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 		return err
 	}
 	watch, err := newFlowWatch(flows, st, check, p.logs.For("flows"))
-	if err != nil {
-		return err
-	}
-	server, err := p.server("dev", serverConfig(p.cfg.Gateway.Listener), handler)
 	if err != nil {
 		return err
 	}
@@ -110,8 +116,8 @@ func (p *process) embed() (*nats.Conn, *store.Store, error) {
 }
 
 // devHandler puts the roles on one listener: each has paths of its own.
-func (p *process) devHandler(nc *nats.Conn, st *store.Store, w *worker.Worker) (http.Handler, error) {
-	gateway, err := p.newGateway(nc)
+func (p *process) devHandler(nc *nats.Conn, st *store.Store, w *worker.Worker, callbacks *trigger.Callbacks) (http.Handler, error) {
+	gateway, err := p.newGateway(nc, callbacks)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,11 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	gateway, err := p.newGateway(nc)
+	callbacks, err := p.newCallbacks(nc)
+	if err != nil {
+		return err
+	}
+	gateway, err := p.newGateway(nc, callbacks)
 	if err != nil {
 		return err
 	}
@@ -49,8 +53,8 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 	return p.serve(cmd.Context(), server, metrics)
 }
 
-// newGateway makes the gateway as the settings say, and has it take new tokens and networks over on reload.
-func (p *process) newGateway(nc *nats.Conn) (*trigger.Gateway, error) {
+// newGateway makes the gateway as the settings say, without callbacks if that is nil, and has it take new tokens and networks over on reload.
+func (p *process) newGateway(nc *nats.Conn, callbacks *trigger.Callbacks) (*trigger.Gateway, error) {
 	beats, err := trigger.NewPublisher(nc, trigger.PublisherConfig{
 		Streams: streamConfig(p.cfg.NATS), AckTimeout: p.cfg.NATS.AckTimeout, Registerer: p.registry,
 	})
@@ -71,7 +75,7 @@ func (p *process) newGateway(nc *nats.Conn) (*trigger.Gateway, error) {
 		limit = -1 // the setting's 0 is no limit; the gateway's is its default
 	}
 	gateway, err := trigger.NewGateway(trigger.GatewayConfig{
-		Access: access, Path: cfg.Path, RunPath: cfg.RunPath, TrustedProxies: cfg.TrustedProxies, Rate: limit,
+		Access: access, Path: cfg.Path, RunPath: cfg.RunPath, CallbackPath: cfg.CallbackPath, Callbacks: callbacks, TrustedProxies: cfg.TrustedProxies, Rate: limit,
 		Burst: cfg.Burst, MaxBody: int64(cfg.MaxBody), MaxWait: cfg.MaxWait,
 		Logger: p.logs.For("gateway"), Registerer: p.registry, TracerProvider: p.tracer,
 	}, beats, events)

@@ -12,6 +12,7 @@ import (
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
 )
 
 // newSecrets gives what opens secrets to flows, as the settings say.
@@ -43,12 +44,15 @@ func (p *process) httpAllow() []netip.Prefix {
 	return p.cfg.Executor.HTTP.Allow
 }
 
-// webhookConfig gives the settings of flows of kind http. What the settings call 0, the package calls negative.
-func (p *process) webhookConfig() webhook.Config {
+// webhookConfig gives the settings of flows of kind http, without callbacks if there is no URL for them. What the settings call 0, the package calls negative.
+func (p *process) webhookConfig(callbacks *trigger.Callbacks) webhook.Config {
 	cfg := p.cfg.Executor.HTTP
 	made := webhook.Config{
 		Allow: p.httpAllow(), ConnectTimeout: cfg.ConnectTimeout, MaxConnsPerHost: cfg.MaxConnsPerHost, Rate: rate.Limit(cfg.Rate), Burst: cfg.Burst,
 		BreakerFailures: cfg.BreakerFailures, BreakerPause: cfg.BreakerPause, Logger: p.logs.For("executor"),
+	}
+	if callbacks != nil && (p.role == config.RoleDev || p.cfg.Callback.URL != "") {
+		made.Callbacks = callbacks
 	}
 	if made.Rate == 0 {
 		made.Rate = -1

@@ -17,6 +17,7 @@ import (
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/telemetry"
 	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
 	"github.com/systole-run/systole/worker"
 )
 
@@ -51,7 +52,11 @@ func (a *app) runWorker(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	w, err := p.newWorker(nc, st)
+	callbacks, err := p.newCallbacks(nc)
+	if err != nil {
+		return err
+	}
+	w, err := p.newWorker(nc, st, callbacks)
 	if err != nil {
 		return err
 	}
@@ -73,8 +78,8 @@ func (a *app) runWorker(cmd *cobra.Command) error {
 }
 
 // newWorker makes the worker with all executors, as the settings say.
-func (p *process) newWorker(nc *nats.Conn, st *store.Store) (*worker.Worker, error) {
-	executors, err := p.newExecutor()
+func (p *process) newWorker(nc *nats.Conn, st *store.Store, callbacks *trigger.Callbacks) (*worker.Worker, error) {
+	executors, err := p.newExecutor(callbacks)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +91,7 @@ func (p *process) newWorker(nc *nats.Conn, st *store.Store) (*worker.Worker, err
 	}, nc, st, executors)
 }
 
-func (p *process) newExecutor() (executor.FlowExecutor, error) {
+func (p *process) newExecutor(callbacks *trigger.Callbacks) (executor.FlowExecutor, error) {
 	log := p.logs.For("executor")
 	supervised, err := p.newSupervisor(log)
 	if err != nil {
@@ -94,7 +99,7 @@ func (p *process) newExecutor() (executor.FlowExecutor, error) {
 	}
 	functions, err1 := p.newFunctions(supervised, log)
 	commands, err2 := p.newCommands(supervised, log)
-	requests, err3 := webhook.New(p.webhookConfig())
+	requests, err3 := webhook.New(p.webhookConfig(callbacks))
 	opened, err4 := p.newSecrets()
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func TestFlowThatAsksForMoreThanTheOperatorAllowsIsRefusedByFieldAndNothingIsWri
 		}
 		return nil
 	}
-	if s.api, err = admin.New(admin.Config{AllowAnonymous: true, Allowed: allowed}, flows, s.woken); err != nil {
+	if s.api, err = admin.New(admin.Config{AllowAnonymous: true, CheckFlow: allowed}, flows, s.woken); err != nil {
 		t.Fatal(err)
 	}
 	s.Server = httptest.NewServer(s.api.Handler())
