@@ -1,14 +1,15 @@
 // Package executor runs one claimed occurrence of a DataFlow, apart from all others.
 //
 // It owns FlowExecutor, the Registry that finds the executor of a flow's kind, and one folder per kind: function
-// (registered Go functions), subprocess (`exec`) and webhook (`http`); beneath the first two, supervisor starts processes that
-// cannot outlive the run; and secrets, which looks up what a flow refers to. It does not know of Redis or heartbeats, and of a
-// lease only until when it holds: what it needs is in the Task, and what came of it is in the Result.
+// (registered Go functions), subprocess (`exec`), webhook (`http`) and wasm; beneath the first two, supervisor starts processes
+// that cannot outlive the run; and secrets, which looks up what a flow refers to. It does not know of Redis or heartbeats, and
+// of a lease only until when it holds: what it needs is in the Task, and what came of it is in the Result.
 //
 //	Task ──> Measure ──> Registry ──> secrets ──┬─> function     a goroutine, or a process
 //	                     guards       reveals   ├─> subprocess   a tree of processes
-//	                     against      and       └─> webhook      one request
-//	Result <── panics <─ conceals <─────────────┘
+//	                     against      and       ├─> webhook      one request
+//	                     panics       conceals  └─> wasm         an instance of a module
+//	Result <────────────────────────────────────┘
 //
 // What always holds: Execute returns soon after its context ends, whatever the flow's code does; nothing that the flow
 // does, a panic included, becomes anything but that Result; and nothing that it started is left behind. The one thing

@@ -29,7 +29,7 @@ const nameAllowed = "1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
 func ValidName(s string) bool { return namePattern.MatchString(s) }
 
 // DataFlow is the definition of one flow: what runs, when, and under which policies.
-// Durations are text ("5m"). Exactly one of the kinds (Function, Exec, HTTP) is set.
+// Durations are text ("5m"). Exactly one of the kinds (Function, Exec, HTTP, WASM) is set.
 type DataFlow struct {
 	Name          string          `json:"name" jsonschema:"pattern=^[a-z0-9][a-z0-9_-]{0\\,62}$"`
 	Group         string          `json:"group,omitempty" jsonschema:"default=default,pattern=^[a-z0-9][a-z0-9_-]{0\\,62}$"`
@@ -51,7 +51,7 @@ type DataFlow struct {
 	Exec     *ExecSpec       `json:"exec,omitempty"`
 	HTTP     *HTTPSpec       `json:"http,omitempty"`
 	Pipeline json.RawMessage `json:"pipeline,omitempty"`
-	WASM     json.RawMessage `json:"wasm,omitempty"`
+	WASM     *WASMSpec       `json:"wasm,omitempty"`
 }
 
 // FunctionSpec runs a Go function that was registered in the worker's binary under Name.
@@ -141,7 +141,7 @@ func (f DataFlow) WithDefaults() DataFlow {
 	return f
 }
 
-// Kind names the executor that runs the flow: "function", "exec" or "http".
+// Kind names the executor that runs the flow: "function", "exec", "http" or "wasm".
 func (f DataFlow) Kind() string {
 	if kinds := f.kinds(); len(kinds) == 1 {
 		return kinds[0]
@@ -153,7 +153,7 @@ func (f DataFlow) kinds() []string {
 	var kinds []string
 	for kind, set := range map[string]bool{
 		"function": f.Function != nil, "exec": f.Exec != nil, "http": f.HTTP != nil,
-		"pipeline": len(f.Pipeline) > 0, "wasm": len(f.WASM) > 0,
+		"pipeline": len(f.Pipeline) > 0, "wasm": f.WASM != nil,
 	} {
 		if set {
 			kinds = append(kinds, kind)
@@ -234,13 +234,13 @@ func (f DataFlow) validatePolicies(invalid *InvalidError) {
 }
 
 func (f DataFlow) validateKind(invalid *InvalidError) {
-	const allowed = "exactly one of function, exec, http"
+	const allowed = "exactly one of function, exec, http, wasm"
 	switch kinds := f.kinds(); {
 	case len(kinds) == 0:
 		invalid.add("", "no kind", allowed)
 	case len(kinds) > 1:
 		invalid.add(kinds[1], strings.Join(kinds, " and "), allowed)
-	case kinds[0] == "pipeline" || kinds[0] == "wasm":
+	case kinds[0] == "pipeline":
 		invalid.add(kinds[0], kinds[0], allowed+"; this version runs nothing else")
 	}
 	if f.Function != nil {
@@ -251,6 +251,9 @@ func (f DataFlow) validateKind(invalid *InvalidError) {
 	}
 	if f.HTTP != nil {
 		f.HTTP.validate(invalid)
+	}
+	if f.WASM != nil {
+		f.WASM.validate(invalid)
 	}
 }
 
@@ -276,12 +279,16 @@ func (s ExecSpec) validate(invalid *InvalidError) {
 			invalid.add(field, "a reference to a secret, and arguments can be read by every user of the machine", "the reference in exec.env")
 		}
 	}
-	for _, name := range sortedKeys(s.Env) {
-		field := "exec.env." + name
+	validateEnv(invalid, "exec.env", s.Env)
+}
+
+func validateEnv(invalid *InvalidError, field string, env map[string]string) {
+	for _, name := range sortedKeys(env) {
+		field := field + "." + name
 		if !envPattern.MatchString(name) || strings.HasPrefix(name, "SYSTOLE_") {
 			invalid.add(field, name, "letters, digits and _, not starting with a digit or with SYSTOLE_")
 		}
-		validateSetting(invalid, field, s.Env[name])
+		validateSetting(invalid, field, env[name])
 	}
 	s.validateSandbox(invalid)
 	if s.Limits != nil {

@@ -39,6 +39,9 @@ func TestValidateAcceptsWhatCanBeRun(t *testing.T) {
 		"http": function("a", func(f *store.DataFlow) {
 			f.Function, f.HTTP = nil, &store.HTTPSpec{URL: "https://example.com/x?y=1", Headers: map[string]string{"X-Key": "v"}}
 		}),
+		"wasm": function("a", func(f *store.DataFlow) {
+			f.Function, f.WASM = nil, &store.WASMSpec{Module: "a/x.wasm", Args: []string{"-v"}, Env: map[string]string{"A": "secret:a"}, Memory: "64MiB", Folders: map[string]string{"/": "/srv/data"}, Clock: true}
+		}),
 	} {
 		if err := flow.WithDefaults().Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -58,6 +61,12 @@ func TestValidateRefuses(t *testing.T) {
 		return func(f *store.DataFlow) {
 			f.Function, f.HTTP = nil, &store.HTTPSpec{URL: "http://example.com", Method: "POST"}
 			change(f.HTTP)
+		}
+	}
+	wasm := func(change func(*store.WASMSpec)) func(*store.DataFlow) {
+		return func(f *store.DataFlow) {
+			f.Function, f.WASM = nil, &store.WASMSpec{Module: "x.wasm"}
+			change(f.WASM)
 		}
 	}
 	url := func(u string) func(*store.DataFlow) { return web(func(s *store.HTTPSpec) { s.URL = u }) }
@@ -119,7 +128,15 @@ func TestValidateRefuses(t *testing.T) {
 		{"no kind", func(f *store.DataFlow) { f.Function = nil }, "", "exactly one of"},
 		{"two kinds", func(f *store.DataFlow) { f.Exec = &store.ExecSpec{Command: []string{"true"}} }, "function", "exactly one of"},
 		{"a pipeline", func(f *store.DataFlow) { f.Function, f.Pipeline = nil, json.RawMessage(`{}`) }, "pipeline", "this version"},
-		{"a wasm module", func(f *store.DataFlow) { f.Function, f.WASM = nil, json.RawMessage(`{}`) }, "wasm", "this version"},
+		{"a wasm flow without a module", wasm(func(s *store.WASMSpec) { s.Module = "" }), "wasm.module", "hello.wasm"},
+		{"a module somewhere", wasm(func(s *store.WASMSpec) { s.Module = "/x.wasm" }), "wasm.module", "within"},
+		{"a module out of the folder", wasm(func(s *store.WASMSpec) { s.Module = "../x.wasm" }), "wasm.module", "within"},
+		{"a module's argument with a NUL byte", wasm(func(s *store.WASMSpec) { s.Args = []string{"a", "b\x00"} }), "wasm.args[1]", "NUL"},
+		{"a module's variable of the runtime's own", wasm(func(s *store.WASMSpec) { s.Env = map[string]string{"SYSTOLE_X": "1"} }), "wasm.env.SYSTOLE_X", "SYSTOLE_"},
+		{"too little memory", wasm(func(s *store.WASMSpec) { s.Memory = "1KiB" }), "wasm.memory", "64KiB"},
+		{"memory that is no size", wasm(func(s *store.WASMSpec) { s.Memory = "lots" }), "wasm.memory", "64MiB"},
+		{"a folder at no path", wasm(func(s *store.WASMSpec) { s.Folders = map[string]string{"data": "/srv"} }), "wasm.folders.data", "/data"},
+		{"a folder that is nowhere", wasm(func(s *store.WASMSpec) { s.Folders = map[string]string{"/data": "/srv/../etc"} }), "wasm.folders./data", "absolute"},
 		{"a function without a name", func(f *store.DataFlow) { f.Function = &store.FunctionSpec{} }, "function.name", "registered"},
 		{"a function with an odd isolation", func(f *store.DataFlow) { f.Function.Isolation = "thread" }, "function.isolation", "process"},
 		{"an odd sandbox", exec(func(s *store.ExecSpec) { s.Sandbox = "loose" }), "exec.sandbox", "strict"},

@@ -59,6 +59,11 @@ func (f DataFlow) SecretRefs() map[string]string {
 	if f.HTTP != nil {
 		f.HTTP.secretRefs(note)
 	}
+	if f.WASM != nil {
+		for name, value := range f.WASM.Env {
+			note("wasm.env."+name, value)
+		}
+	}
 	return found
 }
 

@@ -28,7 +28,7 @@ func TestValidateNamesEverythingThatIsWrongInAFolderWithFileLineAndColumn(t *tes
 	dir := folder(t, map[string]string{
 		"good.yaml":  goodFlow,
 		"bad.yaml":   "name: Bad Name\nevery: 5 minutes\nexec:\n  command: [\"a\"]\n---\nname: two-kinds\nexec: {command: [a]}\nfunction: {name: noop}\n",
-		"worse.yaml": "name: later\nwasm: {module: x.wasm}\ntimeot: 5s\n",
+		"worse.yaml": "name: later\npipeline: {source: {}}\ntimeot: 5s\n",
 		"twice.yaml": "name: good\nfunction: {name: noop}\n",
 		"notes.txt":  "not a flow",
 	})

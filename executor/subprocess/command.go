@@ -7,10 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/systole-run/systole/executor"
 	"github.com/systole-run/systole/store"
@@ -96,31 +94,8 @@ func environment(task executor.Task, path string, folder *folder) ([]string, err
 		}
 		env = append(env, name+"="+value)
 	}
-	env = append(env,
-		"SYSTOLE_FLOW="+task.Flow.Name,
-		"SYSTOLE_GROUP="+task.Flow.Group,
-		"SYSTOLE_RUN_ID="+task.RunID,
-		"SYSTOLE_OCCURRENCE_ID="+task.OccurrenceID,
-		"SYSTOLE_SLOT="+timestamp(task.Slot),
-		"SYSTOLE_ATTEMPT="+strconv.Itoa(task.Attempt),
-		"SYSTOLE_TOKEN="+task.Token,
-		"SYSTOLE_DEADLINE="+timestamp(task.Deadline),
-		"SYSTOLE_WORKER="+task.Worker,
-		"SYSTOLE_CURSOR="+task.Cursor,
-		"SYSTOLE_CURSOR_OUT="+folder.cursorPath(),
-	)
-	if task.TraceParent != "" {
-		env = append(env, "TRACEPARENT="+task.TraceParent)
-	}
-	return env, nil
-}
-
-// timestamp is RFC 3339 in UTC; empty for no time, so that a script under `set -u` can ask.
-func timestamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano)
+	env = append(env, task.Environment()...)
+	return append(env, "SYSTOLE_CURSOR_OUT="+folder.cursorPath()), nil
 }
 
 // startError says why a found program did not start, and whether it ever would: a lack of processes, memory or

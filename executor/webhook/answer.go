@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -79,32 +78,13 @@ func (a answer) failure(err error) executor.Result {
 	return executor.Failure(store.ReasonError, err)
 }
 
-// success takes the cursor and message from an answer that is a JSON object. Any other answer is a success without:
-// many a server says something of its own there. An answer too long to be read is none that carries a cursor, which
-// the run's log tells.
+// success takes the cursor and message from an answer in JSON. One too long to be read is none that carries a cursor,
+// which the run's log tells.
 func (a answer) success() executor.Result {
-	var given struct {
-		Cursor  json.RawMessage `json:"cursor"`
-		Message json.RawMessage `json:"message"`
-	}
-	if !a.json || a.cut || json.Unmarshal(a.body, &given) != nil {
+	if !a.json || a.cut {
 		return executor.Result{}
 	}
-	var message string
-	_ = json.Unmarshal(given.Message, &message) // a message that is no text is the server's own affair
-	return executor.Result{Cursor: cursorOf(given.Cursor), Message: message}
-}
-
-// cursorOf gives the text of a JSON string, and the JSON of anything else but null, which changes nothing.
-func cursorOf(raw json.RawMessage) *string {
-	if len(raw) == 0 || string(raw) == "null" {
-		return nil
-	}
-	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		text = string(raw)
-	}
-	return &text
+	return executor.Answered(a.body)
 }
 
 // logText is the body for the run's log.

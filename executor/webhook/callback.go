@@ -68,7 +68,7 @@ func readReport(body []byte) (Report, error) {
 
 func (r Report) result() executor.Result {
 	if r.Status == string(store.StatusSuccess) {
-		return executor.Result{Message: r.Message, Cursor: cursorOf(r.Cursor)}
+		return executor.Result{Message: r.Message, Cursor: executor.JSONCursor(r.Cursor)}
 	}
 	text := r.Error
 	if text == "" {

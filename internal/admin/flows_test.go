@@ -139,7 +139,7 @@ func TestApplyWritesNothingIfAnythingIsWrong(t *testing.T) {
 		status       int
 		body, errors string
 	}{
-		"an invalid flow":   {422, `{"flows":[` + good + `,{"name":"B","exec":{"command":["a"]}},{"name":"c"}]}`, `[flows[1].name: found "B", allowed is 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit flows[2]: found "no kind", allowed is exactly one of function, exec, http]`},
+		"an invalid flow":   {422, `{"flows":[` + good + `,{"name":"B","exec":{"command":["a"]}},{"name":"c"}]}`, `[flows[1].name: found "B", allowed is 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit flows[2]: found "no kind", allowed is exactly one of function, exec, http, wasm]`},
 		"an unreadable one": {400, `{"flows":[` + good + `,{"name":"c","every":5}]}`, `[flows[1].every: found 5, allowed`},
 		"a doubled name":    {422, `{"flows":[` + good + `,` + good + `]}`, `[flows[1].name: found "good", as in flows[0], allowed is each name once in a group]`},
 		"no flows":          {400, `{"flows":[]}`, `[flows: found 0 flows, allowed is 1 to 1000]`},

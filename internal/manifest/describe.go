@@ -11,7 +11,7 @@ import (
 // describe gives the description of a type, or of one of its fields by its key. A test holds that none is missing.
 func describe(t reflect.Type, field string) string {
 	if field == "" {
-		return map[string]string{"DataFlow": "What runs, when, and under which policies. Exactly one of function, exec and http is set."}[t.Name()]
+		return map[string]string{"DataFlow": "What runs, when, and under which policies. Exactly one of function, exec, http and wasm is set."}[t.Name()]
 	}
 	if f, ok := t.FieldByName(field); ok {
 		field, _, _ = strings.Cut(f.Tag.Get("json"), ",")
@@ -41,6 +41,7 @@ func descriptions() map[string]map[string]string {
 			"function":       "Run a Go function that is registered in the worker's binary.",
 			"exec":           "Run a command apart from the worker, with a clean environment and a folder of its own.",
 			"http":           "Send one HTTP request.",
+			"wasm":           "Run a WebAssembly module (WASI preview 1), with nothing of the worker but what is listed.",
 		},
 		"Concurrency": {
 			"key": "What the runs share, such as the name of a database.",
@@ -85,6 +86,14 @@ func descriptions() map[string]map[string]string {
 			"cert": "The client's certificate, as a reference.",
 			"key":  "The key of the certificate, as a reference.",
 			"ca":   "The roots to trust in place of the system's, as a reference.",
+		},
+		"WASMSpec": {
+			"module":  "The module's file within the worker's folder of modules (executor.wasm.dir).",
+			"args":    "What follows the module's name.",
+			"env":     "Variables of the module: text, or a reference to a secret (env:NAME, file:/path, secret:NAME). Names starting with SYSTOLE_ are the runtime's own.",
+			"memory":  "How much memory the module may have, such as 64MiB; as much as the operator allows if left out.",
+			"folders": "Folders of the worker that the module may read, each by the path at which the module finds it. The operator has to allow them (executor.wasm.folders).",
+			"clock":   "Whether the module may know the time.",
 		},
 		"Retry": {
 			"attempts": "Attempts in all; 1 means no retry.",

@@ -27,7 +27,7 @@ func fieldsOf(t reflect.Type) keys {
 // later are the keys of the model that this version does not carry out. DataFlow.Validate refuses them by name; they
 // are not offered, neither in errors nor to editors.
 func later() []string {
-	return []string{"pipeline", "wasm"}
+	return []string{"pipeline"}
 }
 
 // offered are the keys to propose for the object at path.

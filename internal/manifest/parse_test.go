@@ -129,7 +129,7 @@ func TestParseSaysWhereAndWhatIsWrong(t *testing.T) {
 		"an unknown policy":                     {"name: a\n" + kind + "overlap: never\n", `f.yaml:3:10: overlap: found "never", allowed is forbid`},
 		"a field that is not there, by parent":  {"name: a\nhttp:\n  method: GET\n", `f.yaml:2:1: http.url: found "", allowed is`},
 		"a field that is not there, at the top": {"\n\n# c\nexec: {command: [a]}\n", `f.yaml:4:1: name: found "", allowed is`},
-		"no kind":                               {"name: a\n", `f.yaml:1:1: found "no kind", allowed is exactly one of function, exec, http`},
+		"no kind":                               {"name: a\n", `f.yaml:1:1: found "no kind", allowed is exactly one of function, exec, http, wasm`},
 		"two kinds":                             {"name: a\n" + kind + "http: {url: \"http://x\"}\n", `f.yaml:3:1: http: found "exec and http", allowed is exactly one`},
 		"a list as the document":                {"- a\n- b\n", `f.yaml:1:1: found a list, allowed is a mapping`},
 		"text as the document":                  {"hello\n", `f.yaml:1:1: found "hello", allowed is a mapping`},

@@ -24,7 +24,7 @@ func Schema() ([]byte, error) {
 	for _, name := range later() {
 		schema.Properties.Delete(name)
 	}
-	for _, kind := range []string{"function", "exec", "http"} {
+	for _, kind := range []string{"function", "exec", "http", "wasm"} {
 		schema.OneOf = append(schema.OneOf, &jsonschema.Schema{Required: []string{kind}})
 	}
 	schema.Not = &jsonschema.Schema{Required: []string{"every", "cron"}}

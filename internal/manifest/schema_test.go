@@ -100,7 +100,7 @@ func TestSchemaAsksForExactlyOneKind(t *testing.T) {
 	for _, one := range root.OneOf {
 		kinds = append(kinds, strings.Join(one.Required, "+"))
 	}
-	if !slices.Equal(kinds, []string{"function", "exec", "http"}) {
+	if !slices.Equal(kinds, []string{"function", "exec", "http", "wasm"}) {
 		t.Errorf("got %v", kinds)
 	}
 	if root.Properties["every"].Type != "string" {
