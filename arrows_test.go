@@ -17,7 +17,6 @@ var arrows = map[string][]string{
 	"trigger":              {"internal/logkey", "internal/metric", "internal/strictjson"},
 	"executor":             {"store", "executor", "internal/bytesize", "internal/logkey", "internal/secret", "internal/strictjson"},
 	"worker":               {"store", "trigger", "executor", "internal/logkey", "internal/metric"},
-	"internal/bytesize":    {},
 	"internal/logkey":      {},
 	"internal/metric":      {},
 	"internal/strictjson":  {},

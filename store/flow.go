@@ -280,6 +280,10 @@ func (s ExecSpec) validate(invalid *InvalidError) {
 		}
 	}
 	validateEnv(invalid, "exec.env", s.Env)
+	s.validateSandbox(invalid)
+	if s.Limits != nil {
+		s.Limits.validate("exec.limits", invalid)
+	}
 }
 
 func validateEnv(invalid *InvalidError, field string, env map[string]string) {
@@ -289,10 +293,6 @@ func validateEnv(invalid *InvalidError, field string, env map[string]string) {
 			invalid.add(field, name, "letters, digits and _, not starting with a digit or with SYSTOLE_")
 		}
 		validateSetting(invalid, field, env[name])
-	}
-	s.validateSandbox(invalid)
-	if s.Limits != nil {
-		s.Limits.validate("exec.limits", invalid)
 	}
 }
 

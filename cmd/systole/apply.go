@@ -66,6 +66,9 @@ func (a *app) applyFlows(ctx context.Context, flags applyFlags) error {
 		return usageError{errors.New("--source: found none, allowed with --prune and standard input is a name of where the flows are from")}
 	}
 	read, err := manifest.ReadPaths(a.in, flags.paths...)
+	if err == nil {
+		err = checkModules(read)
+	}
 	if err != nil {
 		return err
 	}

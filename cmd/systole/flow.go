@@ -38,6 +38,9 @@ func (a *app) flowValidateCommand() *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, paths []string) error {
 			read, err := manifest.ReadPaths(a.in, paths...)
+			if err == nil {
+				err = checkModules(read)
+			}
 			if err != nil {
 				return err
 			}

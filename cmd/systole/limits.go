@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/systole-run/systole/executor/secrets"
+	"github.com/systole-run/systole/executor/wasm"
 	"github.com/systole-run/systole/executor/webhook"
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/logkey"
@@ -30,6 +31,23 @@ func (p *process) hideSecrets() {
 	if err := secrets.HideProcess(); err != nil {
 		p.log.Warn("commands of flows can read this process's environment", logkey.Error, err)
 	}
+}
+
+// openModules gives what runs WebAssembly modules, as the settings say; in dev the same to those who check and who run.
+func (p *process) openModules() (*wasm.Executor, error) {
+	if p.modules != nil {
+		return p.modules, nil
+	}
+	cfg := p.cfg.Executor.WASM
+	modules, err := wasm.New(wasm.Config{
+		Dir: cfg.Dir, Folders: cfg.Folders, Memory: int64(cfg.Memory), Output: int64(cfg.Output), MaxModule: int64(cfg.MaxModule),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("executor.wasm: %w", err)
+	}
+	p.modules = modules
+	p.onClose(func() { _ = modules.Close() })
+	return modules, nil
 }
 
 // loopback are the networks of this machine itself.
@@ -77,6 +95,13 @@ func (p *process) flowCheck() (func(store.DataFlow) error, error) {
 		checks = append(checks, opened.CheckHere)
 	case len(p.cfg.Executor.Secrets.Allow) > 0:
 		checks = append(checks, opened.Check)
+	}
+	if p.role == config.RoleDev {
+		modules, err := p.openModules()
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, modules.Check)
 	}
 	if p.role == config.RoleDev || len(p.cfg.Executor.HTTP.Allow) > 0 {
 		checks = append(checks, func(flow store.DataFlow) error { return webhook.CheckAddress(flow, p.httpAllow()) })

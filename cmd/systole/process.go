@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/systole-run/systole/executor/wasm"
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/telemetry"
@@ -27,6 +28,7 @@ type process struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	tracer   trace.TracerProvider
+	modules  *wasm.Executor // once it is opened
 
 	reloads []func(config.Config) error // what takes new settings over on SIGHUP
 	closers []func()

@@ -13,6 +13,7 @@ import (
 	"github.com/systole-run/systole/executor"
 	"github.com/systole-run/systole/executor/function"
 	"github.com/systole-run/systole/executor/subprocess"
+	"github.com/systole-run/systole/executor/wasm"
 	"github.com/systole-run/systole/executor/webhook"
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/telemetry"
@@ -100,13 +101,15 @@ func (p *process) newExecutor(callbacks *trigger.Callbacks) (executor.FlowExecut
 	functions, err1 := p.newFunctions(supervised, log)
 	commands, err2 := p.newCommands(supervised, log)
 	requests, err3 := webhook.New(p.webhookConfig(callbacks))
-	opened, err4 := p.newSecrets()
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	modules, err4 := p.openModules()
+	opened, err5 := p.newSecrets()
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
 	p.onClose(func() { _ = requests.Close() })
 	registry, err := executor.NewRegistry(map[string]executor.FlowExecutor{
 		function.Kind: functions, subprocess.Kind: opened.Guard(commands), webhook.Kind: opened.Guard(requests),
+		wasm.Kind: opened.Guard(modules),
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"time"
 
@@ -70,8 +71,10 @@ func (l *loader) checkExecutor() {
 	if needed(l.Roles, "executor") {
 		l.folder("executor.exec.dir", exec.Dir)
 		l.folder("executor.exec.temp_dir", exec.TempDir)
+		l.folder("executor.wasm.dir", l.cfg.Executor.WASM.Dir)
 		l.folder("executor.secrets.dir", l.cfg.Executor.Secrets.Dir)
 	}
+	l.checkWASM()
 	for _, rule := range l.cfg.Executor.Secrets.Allow {
 		if _, err := secret.ParseRule(rule); err != nil {
 			l.bad("executor.secrets.allow", quote(rule), secret.RuleAllowed)
@@ -90,6 +93,18 @@ func (l *loader) checkExecutor() {
 	within(l, "executor.http.burst", http.Burst, 1, 1_000_000)
 	within(l, "executor.http.breaker_failures", http.BreakerFailures, 0, 1_000_000)
 	within(l, "executor.http.breaker_pause", http.BreakerPause, time.Millisecond, 24*time.Hour)
+}
+
+func (l *loader) checkWASM() {
+	wasm := l.cfg.Executor.WASM
+	for _, folder := range wasm.Folders {
+		if !filepath.IsAbs(folder) {
+			l.bad("executor.wasm.folders", quote(folder), "absolute paths")
+		}
+	}
+	within(l, "executor.wasm.memory", wasm.Memory, 64<<10, 4<<30)
+	within(l, "executor.wasm.output", wasm.Output, 1<<10, 1<<40)
+	within(l, "executor.wasm.max_module", wasm.MaxModule, 1<<10, 1<<30)
 }
 
 func (l *loader) checkHistory() {

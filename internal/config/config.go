@@ -112,6 +112,7 @@ type Executor struct {
 	Exec     ExecutorExec     `koanf:"exec"`
 	Function ExecutorFunction `koanf:"function"`
 	HTTP     ExecutorHTTP     `koanf:"http"`
+	WASM     ExecutorWASM     `koanf:"wasm"`
 	Secrets  ExecutorSecrets  `koanf:"secrets"`
 }
 
@@ -162,6 +163,15 @@ type ExecutorHTTP struct {
 	Burst           int            `koanf:"burst"`            // requests to one host at once
 	BreakerFailures int            `koanf:"breaker_failures"` // failed requests in a row after which a host is spared; 0 is never
 	BreakerPause    time.Duration  `koanf:"breaker_pause"`    // for how long
+}
+
+// ExecutorWASM is for flows of kind wasm.
+type ExecutorWASM struct {
+	Dir       string   `koanf:"dir"`        // the folder of modules; empty: the working folder
+	Folders   []string `koanf:"folders"`    // absolute folders that flows may have read, with what is beneath them; empty: none
+	Memory    Size     `koanf:"memory"`     // the most that a module may have, and what it has where its flow says nothing
+	Output    Size     `koanf:"output"`     // what a run may write
+	MaxModule Size     `koanf:"max_module"` // of a module's file
 }
 
 // ExecutorSecrets opens secrets to flows.

@@ -28,6 +28,7 @@ func Default() Config {
 			HTTP: ExecutorHTTP{
 				ConnectTimeout: 10 * time.Second, MaxConnsPerHost: 64, Rate: 50, Burst: 100, BreakerFailures: 5, BreakerPause: 30 * time.Second,
 			},
+			WASM: ExecutorWASM{Memory: 128 << 20, Output: 16 << 20, MaxModule: 32 << 20},
 		},
 		History: History{RunsPerFlow: 100, RunTTL: 7 * 24 * time.Hour, DeadLetters: 1000, LogBytes: 64 << 10, Beats: 1000},
 		Metrics: Metrics{Listen: "127.0.0.1:9090"},
