@@ -146,11 +146,12 @@ func (w *Writer) release(end int) error {
 	var out []byte
 	at, covered := 0, 0
 	for _, s := range found {
-		if s.start >= end {
+		marked := s.start == 0 && w.covered > 0
+		if s.start >= end && !marked {
 			break
 		}
 		out = append(out, w.held[at:s.start]...)
-		if s.start > 0 || w.covered == 0 {
+		if !marked {
 			out = append(out, Mark...)
 		}
 		at, covered = min(s.end, end), max(s.end-end, 0)
