@@ -155,6 +155,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"an env name with a dash", env("A-B", "x"), "exec.env.A-B", "letters"},
 		{"an env name of the runtime's own", env("SYSTOLE_TOKEN", "x"), "exec.env.SYSTOLE_TOKEN", "SYSTOLE_"},
 		{"a reference to no variable", env("A", "env:TO-KEN"), "exec.env.A", "env:NAME"},
+		{"a reference to a setting", env("A", "env:SYSTOLE_NATS__PASSWORD"), "exec.env.A", "env:NAME"},
 		{"a reference to a file somewhere", env("A", "file:token"), "exec.env.A", "file:/path"},
 		{"a reference by another spelling", env("A", "file:/a/../token"), "exec.env.A", "file:/path"},
 		{"a reference out of the folder", env("A", "secret:../token"), "exec.env.A", "secret:NAME"},

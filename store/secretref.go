@@ -10,7 +10,7 @@ import (
 
 // A flow names a secret by a reference and never by its value, so that no secret is in a definition:
 //
-//	env:NAME       a variable of the worker's environment
+//	env:NAME       a variable of the worker's environment, but none of Systole's own
 //	file:/path     a file on the worker
 //	secret:NAME    a file in the worker's folder of secrets
 //
@@ -32,7 +32,7 @@ func validSecretRef(reference string) bool {
 	kind, name, _ := strings.Cut(reference, ":")
 	switch kind {
 	case "env":
-		return envPattern.MatchString(name)
+		return envPattern.MatchString(name) && !strings.HasPrefix(name, "SYSTOLE_") // settings are no flow's business
 	case "file":
 		return path.IsAbs(name) && path.Clean(name) == name && !strings.ContainsFunc(name, isControl)
 	case "secret":

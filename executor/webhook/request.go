@@ -33,6 +33,9 @@ type Body struct {
 	Callback     *Callback       `json:"callback,omitempty"` // only where the flow takes one
 }
 
+// errInvalidURL stands for errors that would show the URL's query.
+var errInvalidURL = errors.New("found a method or URL that is not valid")
+
 // request makes the one request of a run. Its errors are permanent.
 func (e *Executor) request(ctx context.Context, task executor.Task, callback *callback) (*http.Request, error) {
 	spec := task.Flow.HTTP
@@ -45,7 +48,7 @@ func (e *Executor) request(ctx context.Context, task executor.Task, callback *ca
 	}
 	request, err := http.NewRequestWithContext(ctx, spec.Method, spec.URL, content(body))
 	if err != nil {
-		return nil, errors.New("found a method or URL that is not valid") // the error itself would show the URL's query
+		return nil, errInvalidURL
 	}
 	if err := setFlowHeaders(request.Header, task); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -147,20 +148,26 @@ func (e *Executor) Execute(ctx context.Context, task executor.Task) executor.Res
 	if callback != nil {
 		defer callback.stop()
 	}
-	request, err := e.request(ctx, task, callback)
-	if err != nil {
-		return refused(executor.Permanent(fmt.Errorf("make request: %w", err)))
-	}
-	answered, code := e.ask(ctx, task, client, request, callback)
+	answered, code := e.ask(ctx, task, client, callback)
 	return callback.end(ctx, task, answered, code)
 }
 
-// ask sends the request, if its host may be asked, and gives what the answer means, with its status; 0 if none came.
-func (e *Executor) ask(ctx context.Context, task executor.Task, client *http.Client, request *http.Request, callback *callback) (executor.Result, int) {
-	target := request.Method + " " + place(request.URL)
-	done, err := e.hosts.of(request.URL.Host).admit(ctx)
+// ask sends the request, once its host may be asked, and gives what the answer means, with its status; 0 if none came. The
+// request is made after the waiting, since its signature has a time.
+func (e *Executor) ask(ctx context.Context, task executor.Task, client *http.Client, callback *callback) (executor.Result, int) {
+	address, err := url.Parse(task.Flow.HTTP.URL)
+	if err != nil {
+		return refused(executor.Permanent(errInvalidURL)), 0
+	}
+	target := task.Flow.HTTP.Method + " " + place(address)
+	done, err := e.hosts.of(strings.ToLower(address.Host)).admit(ctx)
 	if err != nil {
 		return failed(ctx, target, err), 0
+	}
+	request, err := e.request(ctx, task, callback)
+	if err != nil {
+		done(errNotTheHost)
+		return refused(executor.Permanent(fmt.Errorf("make request: %w", err))), 0
 	}
 	start := time.Now()
 	answer, err := send(client, request)
