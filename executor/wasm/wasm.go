@@ -15,10 +15,12 @@
 // What always holds: a module has no file, folder or clock but what its flow lists and the operator allows, and no
 // network, process or environment of the worker's at all; it can read what it is given and write nothing; it has no
 // more memory than its limit; an endless loop, or an endless sleep, ends with ctx; and an instance is used for one run.
-// A module that is invalid, missing or asks for more than it may have is refused for good.
+// A module that is invalid, missing or asks for more than it may have is refused for good. Only the compiler's work on a
+// module, once for each, has no other bound than the module's size; the run that waits for it does not wait past its end.
 package wasm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,19 +79,12 @@ func New(cfg Config) (*Executor, error) {
 			return nil, fmt.Errorf("new wasm executor: Folders: found %q, allowed are absolute paths", folder)
 		}
 	}
-	orDefault(&cfg.Memory, DefaultMemory)
-	orDefault(&cfg.Output, DefaultOutput)
-	orDefault(&cfg.MaxModule, DefaultMaxModule)
-	orDefault(&cfg.MaxCached, DefaultMaxCached)
-	orDefault(&cfg.Dir, ".")
+	cfg.Memory = cmp.Or(cfg.Memory, DefaultMemory)
+	cfg.Output = cmp.Or(cfg.Output, DefaultOutput)
+	cfg.MaxModule = cmp.Or(cfg.MaxModule, DefaultMaxModule)
+	cfg.MaxCached = cmp.Or(cfg.MaxCached, DefaultMaxCached)
+	cfg.Dir = cmp.Or(cfg.Dir, ".")
 	return &Executor{cfg: cfg, cache: newCache(cfg.MaxCached)}, nil
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Close frees the compiled modules. It is called when all runs have ended.
@@ -152,7 +147,7 @@ func (e *Executor) module(ctx context.Context, spec store.WASMSpec) (*module, er
 	if memory > e.cfg.Memory {
 		return nil, fmt.Errorf("found memory of %s, allowed are %s (executor.wasm.memory)", spec.Memory, bytesize.Size(e.cfg.Memory))
 	}
-	orDefault(&memory, e.cfg.Memory)
+	memory = cmp.Or(memory, e.cfg.Memory)
 	code, err := e.read(spec.Module)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", spec.Module, err)

@@ -20,6 +20,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -100,13 +101,13 @@ func (c Config) validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.ConnectTimeout, DefaultConnectTimeout)
-	orDefault(&c.MaxConnsPerHost, DefaultMaxConnsPerHost)
-	orDefault(&c.Rate, DefaultRate)
-	orDefault(&c.Burst, DefaultBurst)
-	orDefault(&c.BreakerFailures, DefaultBreakerFailures)
-	orDefault(&c.BreakerPause, DefaultBreakerPause)
-	orDefault(&c.UserAgent, "systole")
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, DefaultConnectTimeout)
+	c.MaxConnsPerHost = cmp.Or(c.MaxConnsPerHost, DefaultMaxConnsPerHost)
+	c.Rate = cmp.Or(c.Rate, DefaultRate)
+	c.Burst = cmp.Or(c.Burst, DefaultBurst)
+	c.BreakerFailures = cmp.Or(c.BreakerFailures, DefaultBreakerFailures)
+	c.BreakerPause = cmp.Or(c.BreakerPause, DefaultBreakerPause)
+	c.UserAgent = cmp.Or(c.UserAgent, "systole")
 	if c.Rate < 0 {
 		c.Rate = rate.Inf
 	}
@@ -117,13 +118,6 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	return c
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Close closes idle connections. Runs that go on are not disturbed.
