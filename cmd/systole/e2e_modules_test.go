@@ -25,7 +25,7 @@ const (
 
 // R3.4: flows that loop, take memory without end, or call where they must not, end by themselves or at their deadline; a
 // hundred others beside them finish undisturbed, and the worker is left as it was.
-func TestHostileModulesAndRequestsEndAndDisturbNobody(t *testing.T) {
+func TestHostileModulesAndRequestsDisturbNobody(t *testing.T) {
 	t.Parallel()
 	const others = 100
 	s := newStand(t)
@@ -59,7 +59,7 @@ func TestHostileModulesAndRequestsEndAndDisturbNobody(t *testing.T) {
 	put("warm")
 	s.publish("")
 	s.settled(1)
-	before := descriptors(t, w)
+	before := openFiles(t, w)
 	for name := range hostile {
 		put(name)
 	}
@@ -77,11 +77,11 @@ func TestHostileModulesAndRequestsEndAndDisturbNobody(t *testing.T) {
 			t.Errorf("%s: got %+v, want %s and %q", name, run, want.reason, want.says)
 		}
 	}
-	pollUntil(t, "the worker has no more open files than before", func() bool { return descriptors(t, w) <= before })
+	pollUntil(t, "the worker has no more open files than before", func() bool { return openFiles(t, w) <= before })
 }
 
-// descriptors counts the open files of a process: not the connections, which are kept for a while and used again.
-func descriptors(t *testing.T, d *daemon) int {
+// openFiles counts the open files of a process: not the connections, which are kept for a while and used again.
+func openFiles(t *testing.T, d *daemon) int {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid)
 	open, err := os.ReadDir(dir)
