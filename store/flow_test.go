@@ -40,7 +40,7 @@ func TestValidateAcceptsWhatCanBeRun(t *testing.T) {
 			f.Function, f.HTTP = nil, &store.HTTPSpec{URL: "https://example.com/x?y=1", Headers: map[string]string{"X-Key": "v"}}
 		}),
 		"wasm": function("a", func(f *store.DataFlow) {
-			f.Function, f.WASM = nil, &store.WASMSpec{Module: "a/x.wasm", Args: []string{"-v"}, Env: map[string]string{"A": "secret:a"}, Memory: "64MiB", Folders: map[string]string{"/": "/srv/data"}, Clock: true}
+			f.Function, f.WASM = nil, &store.WASMSpec{Module: "a/x.wasm", Args: []string{"-v"}, Env: map[string]string{"A": "secret:a"}, Memory: 64 << 20, Folders: map[string]string{"/": "/srv/data"}, Clock: true}
 		}),
 	} {
 		if err := flow.WithDefaults().Validate(); err != nil {
@@ -133,8 +133,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"a module out of the folder", wasm(func(s *store.WASMSpec) { s.Module = "../x.wasm" }), "wasm.module", "within"},
 		{"a module's argument with a NUL byte", wasm(func(s *store.WASMSpec) { s.Args = []string{"a", "b\x00"} }), "wasm.args[1]", "NUL"},
 		{"a module's variable of the runtime's own", wasm(func(s *store.WASMSpec) { s.Env = map[string]string{"SYSTOLE_X": "1"} }), "wasm.env.SYSTOLE_X", "SYSTOLE_"},
-		{"too little memory", wasm(func(s *store.WASMSpec) { s.Memory = "1KiB" }), "wasm.memory", "64KiB"},
-		{"memory that is no size", wasm(func(s *store.WASMSpec) { s.Memory = "lots" }), "wasm.memory", "64MiB"},
+		{"too little memory", wasm(func(s *store.WASMSpec) { s.Memory = 1 << 10 }), "wasm.memory", "64KiB"},
+		{"too much memory", wasm(func(s *store.WASMSpec) { s.Memory = 5 << 30 }), "wasm.memory", "4GiB"},
 		{"a folder at no path", wasm(func(s *store.WASMSpec) { s.Folders = map[string]string{"data": "/srv"} }), "wasm.folders.data", "/data"},
 		{"a folder that is nowhere", wasm(func(s *store.WASMSpec) { s.Folders = map[string]string{"/data": "/srv/../etc"} }), "wasm.folders./data", "absolute"},
 		{"a function without a name", func(f *store.DataFlow) { f.Function = &store.FunctionSpec{} }, "function.name", "registered"},

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-
-	"github.com/systole-run/systole/internal/bytesize"
 )
 
 // WASMSpec runs a WebAssembly module that asks the system by WASI preview 1. It has memory, time, random numbers and its
@@ -19,17 +17,11 @@ type WASMSpec struct {
 	// the runtime's own.
 	Env map[string]string `json:"env,omitempty"`
 	// Memory is how much the module may have, such as 64MiB; as much as the operator allows if left out.
-	Memory string `json:"memory,omitempty"`
+	Memory Size `json:"memory,omitempty"`
 	// Folders are the worker's folders that the module may read, by the path at which it finds each.
 	Folders map[string]string `json:"folders,omitempty"`
 	// Clock lets the module know the time; without it, its clock starts at the same time in each run.
 	Clock bool `json:"clock,omitempty"`
-}
-
-// MemoryBytes is Memory as a number of bytes; 0 if it was left out.
-func (s WASMSpec) MemoryBytes() int64 {
-	size, _ := bytesize.Parse(s.Memory)
-	return int64(size)
 }
 
 // minWASMMemory is one page of WebAssembly, and maxWASMMemory all that can be addressed.
@@ -48,8 +40,8 @@ func (s WASMSpec) validate(invalid *InvalidError) {
 		}
 	}
 	validateEnv(invalid, "wasm.env", s.Env)
-	if size, ok := bytesize.Parse(s.Memory); s.Memory != "" && (!ok || size < minWASMMemory || size > maxWASMMemory) {
-		invalid.add("wasm.memory", s.Memory, "64KiB to 4GiB, such as 64MiB")
+	if s.Memory != 0 && (s.Memory < minWASMMemory || s.Memory > maxWASMMemory) {
+		invalid.add("wasm.memory", s.Memory.String(), "64KiB to 4GiB, such as 64MiB")
 	}
 	for _, guest := range sortedKeys(s.Folders) {
 		field := "wasm.folders." + guest

@@ -38,7 +38,7 @@ func TestHostileModulesAndRequestsDisturbNobody(t *testing.T) {
 	w.awaitReady()
 
 	module := func(name string, timeout time.Duration) store.DataFlow {
-		return store.DataFlow{WASM: &store.WASMSpec{Module: name, Memory: "16MiB"}, Timeout: store.Duration(timeout)}
+		return store.DataFlow{WASM: &store.WASMSpec{Module: name, Memory: 16 << 20}, Timeout: store.Duration(timeout)}
 	}
 	call := func(url string) store.DataFlow { return store.DataFlow{HTTP: &store.HTTPSpec{URL: url}} }
 	hostile := map[string]struct {

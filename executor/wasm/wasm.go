@@ -143,7 +143,7 @@ func (e *Executor) Check(flow store.DataFlow) error {
 
 // module gives the flow's module, compiled. Whoever gets it releases it.
 func (e *Executor) module(ctx context.Context, spec store.WASMSpec) (*module, error) {
-	memory := spec.MemoryBytes()
+	memory := int64(spec.Memory)
 	if memory > e.cfg.Memory {
 		return nil, fmt.Errorf("found memory of %s, allowed are %s (executor.wasm.memory)", spec.Memory, bytesize.Size(e.cfg.Memory))
 	}

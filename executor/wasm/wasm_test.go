@@ -178,7 +178,7 @@ func TestAnEndlessModuleEndsWithItsContext(t *testing.T) {
 func TestAModuleGetsNoMoreMemoryThanItsLimit(t *testing.T) {
 	t.Parallel()
 	flow := guest("grow")
-	flow.WASM.Memory = "16MiB"
+	flow.WASM.Memory = 16 << 20
 	result, log := run(t, shared(), flow)
 	if result.Err == nil || result.Reason != store.ReasonError || !strings.Contains(result.Err.Error(), "of its 16MiB of memory") || !strings.Contains(log, "out of memory") {
 		t.Errorf("got %+v and %q", result, log)
@@ -186,7 +186,7 @@ func TestAModuleGetsNoMoreMemoryThanItsLimit(t *testing.T) {
 	if result, _ := run(t, shared(), guest("print", "others go on")); result.Err != nil {
 		t.Errorf("another run: %+v", result)
 	}
-	flow.WASM.Memory = "256MiB"
+	flow.WASM.Memory = 256 << 20
 	if result, _ := run(t, shared(), flow); result.Reason != store.ReasonRefused || !result.Permanent || !strings.Contains(result.Err.Error(), "executor.wasm.memory") {
 		t.Errorf("more than the operator allows: %+v", result)
 	}
@@ -397,7 +397,7 @@ func TestBadModulesDoNotDisturbAHundredOthersBesideThem(t *testing.T) {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, executor.ErrTimeout)
 			defer cancel()
 			flow := guest(bad)
-			flow.WASM.Memory = "32MiB"
+			flow.WASM.Memory = 32 << 20
 			if result, _ := runIn(ctx, shared(), flow); result.Err == nil {
 				t.Errorf("%s succeeds", bad)
 			}
