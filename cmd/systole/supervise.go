@@ -18,7 +18,6 @@ func (p *process) newSupervisor(log *slog.Logger) (*supervisor.Supervisor, error
 	if runtime.GOOS != "linux" {
 		return nil, nil
 	}
-	hideProcess()
 	started, err := supervisor.Start(supervisor.Config{Logger: log})
 	if err != nil {
 		return nil, err
