@@ -87,8 +87,8 @@ func (c Completion) mayRetry() bool {
 // account records the slot's outcome. It ran, unless it was superseded before it could.
 func (c Completion) account(planner planner, done *aftermath) {
 	past := &done.state.past
-	if c.Outcome.Reason == ReasonSuperseded && c.Claim.unbegun && c.Claim.Attempt == 1 {
-		done.notes = append(done.notes, planner.note(c.Claim.Slot, c.Claim.Slot, SlotSkipped, ReasonSuperseded))
+	if neverRan[c.Outcome.Reason] && c.Claim.unbegun && c.Claim.Attempt == 1 {
+		done.notes = append(done.notes, planner.note(c.Claim.Slot, c.Claim.Slot, SlotSkipped, c.Outcome.Reason))
 		return
 	}
 	past.Slot, past.Ran = c.Claim.Slot.UnixMilli(), past.Ran+1

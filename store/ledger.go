@@ -28,9 +28,13 @@ var slotDetails = map[string]string{
 	ReasonCatchupLimit:    "more slots were missed than catchup_limit runs",
 	ReasonPaused:          "the flow was paused",
 	ReasonStillRunning:    "an earlier occurrence of the flow had not ended when the heartbeat came (overlap: forbid)",
-	ReasonSuperseded:      "a later occurrence took its place while it waited (overlap: replace)",
+	ReasonSuperseded:      "a later occurrence took its place before it could run (overlap: replace)",
+	ReasonTooManyOpen:     "1,000 occurrences of the flow had begun and not ended",
 	ReasonScheduleChanged: "the flow got another schedule before a heartbeat covered it",
 }
+
+// neverRan are the reasons for which a slot is skipped after a run of it was made.
+var neverRan = map[string]bool{ReasonSuperseded: true, ReasonTooManyOpen: true}
 
 func (n slotNote) view() SlotRange {
 	return SlotRange{From: n.from, To: n.to, Count: n.count, Outcome: n.outcome, Reason: n.reason, Detail: slotDetails[n.reason]}
@@ -108,7 +112,7 @@ func (s *Store) slots(ctx context.Context, group, name string) ([]SlotRange, sto
 			continue
 		}
 		seen[run.OccurrenceID] = true
-		if run.Reason != ReasonSuperseded || run.StartedAt != nil || run.Attempt > 1 { // else it did not run, and the ledger has it
+		if !neverRan[run.Reason] || run.StartedAt != nil || run.Attempt > 1 { // else it did not run, and the ledger has it
 			all = append(all, ranSlot(run))
 		}
 	}

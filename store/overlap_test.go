@@ -291,3 +291,176 @@ func TestSlotsThatAChangeOfScheduleLeavesBehindAreInTheLedger(t *testing.T) {
 		t.Errorf("%d missed, want 3", missed)
 	}
 }
+
+func failure(c store.Claim) []store.Completion {
+	return []store.Completion{{Claim: c, Outcome: store.Outcome{Status: store.StatusFailed, Reason: store.ReasonError, Error: "down"}}}
+}
+
+// A retry that comes due together with the next slot does not take the place of that.
+func TestAnOlderOccurrenceNeverReplacesALaterOne(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", everyTwoSeconds, overlap(store.OverlapReplace), func(d *store.DataFlow) {
+		d.Retry = &store.Retry{Attempts: 3, Initial: store.Duration(time.Second)}
+	}))
+	f.beat()
+	first := f.claimOne("w")
+	if _, err := f.Complete(f.ctx, f.p, failure(first)); err != nil {
+		t.Fatal(err)
+	}
+	f.pass(2 * time.Second)
+	f.beat()
+	var ran []store.Claim
+	for range 3 {
+		ran = append(ran, f.claim("w", 10).Claims...)
+	}
+	if len(ran) != 1 || !ran[0].Slot.After(first.Slot) {
+		t.Errorf("ran %+v, want the later slot alone", ran)
+	}
+}
+
+// Heartbeats that come while no worker has room are each answered by an occurrence of their own.
+func TestHeartbeatsThatPileUpLoseNoSlotThatMayOverlap(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", everyTwoSeconds, overlap(store.OverlapAllow)))
+	for range 4 {
+		f.beat()
+		f.pass(2 * time.Second)
+	}
+	ran := 0
+	for more := true; more; {
+		claimed := f.claim("w", 1)
+		ran, more = ran+len(claimed.Claims), claimed.More
+	}
+	if flow := f.flow("a"); ran != 4 || flow.SlotsMissed != 0 {
+		t.Errorf("%d ran, %d were missed; want 4 and none", ran, flow.SlotsMissed)
+	}
+}
+
+func TestARunNowBehindARetryOfAPausedFlowRuns(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", everyTwoSeconds, func(d *store.DataFlow) {
+		d.Retry = &store.Retry{Attempts: 2, Initial: store.Duration(time.Second)}
+	}))
+	f.beat()
+	if _, err := f.Complete(f.ctx, f.p, failure(f.claimOne("w"))); err != nil {
+		t.Fatal(err)
+	}
+	f.runNow("a", runID("a", 1))
+	holds := f.claimOne("w")
+	f.runNow("a", runID("a", 2))
+	f.pass(2 * time.Second)
+	f.beat()
+	if waits := f.claim("w", 10); len(waits.Claims) != 0 {
+		t.Fatalf("claimed %+v", waits.Claims)
+	}
+	if err := f.PauseFlow(f.ctx, "default", "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	f.complete(holds)
+	var ran []store.Claim
+	for range 3 {
+		ran = append(ran, f.claim("w", 10).Claims...)
+	}
+	if len(ran) != 1 || ran[0].RunID != runID("a", 2) {
+		t.Errorf("ran %+v, want the run-now", ran)
+	}
+	beats, _, err := f.Beats(f.ctx, "default", 1, "")
+	if err != nil || beats[0].SettledAt == nil {
+		t.Errorf("the beat waits for a paused flow: %+v, %v", beats, err)
+	}
+}
+
+func TestMorePlacesOfAKeyAreThereForThoseThatWait(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	for n := range 4 {
+		f.runNowOf(function("a", key(1)), n)
+	}
+	if claimed := f.claim("w", 10); len(claimed.Claims) != 1 {
+		t.Fatalf("%d run, want 1", len(claimed.Claims))
+	}
+	f.put(function("a", key(3), overlap(store.OverlapAllow)))
+	ran := 0
+	for range 3 {
+		ran += len(f.claim("w", 10).Claims)
+	}
+	if ran != 2 {
+		t.Errorf("%d more run, want 2", ran)
+	}
+}
+
+// runNowOf puts the flow and asks for a run of it.
+func (f *fixture) runNowOf(flow store.DataFlow, n int) {
+	f.Helper()
+	f.put(flow)
+	f.runNow(flow.Name, runID(flow.Name, n+1))
+}
+
+func TestSlotsThatWaitForAPlaceDoNotKeepRunNowsOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{MaxQueued: 3})
+	f.pass(0)
+	for n := range 6 {
+		f.put(function(fmt.Sprint("flow-", n), everyHour, key(1)))
+	}
+	f.put(function("free"))
+	f.beat()
+	f.claim("w", 10)
+	for n := range 3 {
+		f.runNow("free", runID("free", n+1))
+	}
+	_, err := f.Enqueue(f.ctx, store.RunNow{Group: "default", Flow: "free", ID: runID("free", 4)})
+	if !errors.Is(err, store.ErrQueueFull) {
+		t.Errorf("the fourth run-now: %v, want %v", err, store.ErrQueueFull)
+	}
+}
+
+// One that could start, since its own limit is higher, waits behind one that cannot.
+func TestNobodyOvertakesWhoWaitsForAPlace(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.runNowOf(function("a", key(2)), 0)
+	holds := f.claimOne("w")
+	f.runNowOf(function("b", key(1)), 0)
+	if waits := f.claim("w", 10); len(waits.Claims) != 0 {
+		t.Fatalf("claimed %+v", waits.Claims)
+	}
+	f.runNowOf(function("c", key(2)), 0)
+	if waits := f.claim("w", 10); len(waits.Claims) != 0 {
+		t.Fatalf("claimed %+v", waits.Claims)
+	}
+	f.complete(holds)
+	if next := f.claim("w", 10).Claims; len(next) != 2 || next[0].Flow.Name != "b" {
+		t.Errorf("then run %+v, want b, and c beside it", next)
+	}
+}
+
+// Of two ends of a flow in one batch, the first is not accepted: the second is not made from what it would have been.
+func TestAnEndThatIsNotAcceptedLeavesNoTraceInTheNextOne(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", overlap(store.OverlapAllow)))
+	f.runNow("a", runID("a", 1))
+	f.runNow("a", runID("a", 2))
+	claims := f.claim("w", 2).Claims
+	if _, err := f.Complete(f.ctx, f.p, failure(claims[0])); err != nil {
+		t.Fatal(err)
+	}
+	batch := append(success(claims[0]), failure(claims[1])...)
+	written, err := f.Complete(f.ctx, f.p, batch)
+	if err != nil || !errors.Is(written.Answers[0].Err, store.ErrStale) || written.Answers[1].Err != nil {
+		t.Fatalf("%+v, %v", written.Answers, err)
+	}
+	if flow := f.flow("a"); flow.Failures != 2 {
+		t.Errorf("%d failures in a row, want 2", flow.Failures)
+	}
+}

@@ -31,7 +31,7 @@ func (c *Claimer) place(ctx context.Context, claimed *Claimed) error {
 	claimed.Claims = placed.runs
 	claimed.Missed, claimed.Ended, claimed.Replaced = placed.missed, placed.ended, placed.replaced
 	claimed.Settled = append(claimed.Settled, placed.settled...)
-	claimed.More = claimed.More || len(placed.over) > 0 || placed.waits // room was made
+	claimed.More = claimed.More || len(placed.over) > 0 || placed.more
 	return nil
 }
 
@@ -59,7 +59,7 @@ type placing struct {
 	ended    []Completed
 	settled  []BeatView
 	replaced []string
-	waits    bool
+	more     bool // room was made, or a next slot is due already
 }
 
 // sort says where a claim goes.
@@ -98,8 +98,10 @@ func (c Claim) verdict() (Outcome, bool) {
 
 // CancelReason is the reason that goes with what a run is told of its cancellation.
 func CancelReason(why string) string {
-	if strings.HasPrefix(why, ReasonSuperseded) {
-		return ReasonSuperseded
+	for _, reason := range []string{ReasonSuperseded, ReasonTooManyOpen} {
+		if strings.HasPrefix(why, reason) {
+			return reason
+		}
 	}
 	return ReasonCancelled
 }
@@ -193,9 +195,10 @@ func (p *placing) take(before, placed Claim, decided plan, reply any) error {
 		held := decodeHeld(text(outcome[2]))
 		placed.state.rev, placed.Slot, placed.OccurrenceID = text(outcome[1]), held.slot, held.occurrence
 		p.runs = append(p.runs, placed)
+		p.more = p.more || placed.goesOn(decided)
 		p.noteMissed(placed, decided)
 	case waits:
-		p.waits = true
+		p.more = true
 		p.noteMissed(placed, decided)
 		for _, run := range outcome[1:] {
 			p.replaced = append(p.replaced, text(run))
@@ -207,7 +210,7 @@ func (p *placing) take(before, placed Claim, decided plan, reply any) error {
 		}
 		return p.sort(rebased.Claim)
 	case cancelled:
-		before.cancel = text(outcome[1])
+		before.cancel, before.unbegun = text(outcome[1]), true
 		return p.sort(before)
 	}
 	return nil
@@ -305,6 +308,13 @@ func (c *Claim) leave(schedule Schedule, decided plan) (score string) {
 		return msText(schedule.DueAt(decided.next))
 	}
 	return msText(schedule.DueAfter(decided.next, c.AsOf))
+}
+
+// goesOn reports whether the flow's next slot is due as of the same beat.
+func (c Claim) goesOn(decided plan) bool {
+	schedule, err := c.Flow.Schedule()
+	return err == nil && c.Flow.Overlap != OverlapForbid && c.Flow.Catchup == CatchupAll && !decided.next.IsZero() &&
+		DueToRun(schedule.DueAt(decided.next), c.AsOf)
 }
 
 // back is when the flow's own slot comes due again after a run beside the schedule.

@@ -25,16 +25,17 @@ func (s Status) Final() bool { return s == StatusSuccess || s == StatusFailed ||
 
 // Reasons say in one word why a run has its status; Run.Error says it in full.
 const (
-	ReasonError      = "error"       // the flow's own failure: an error, a non-zero exit, a bad answer
-	ReasonPanic      = "panic"       // a Go function panicked
-	ReasonTimeout    = "timeout"     // the flow's timeout passed
-	ReasonLimit      = "limit"       // it used more of something than it may; Run.Error names that
-	ReasonRefused    = "refused"     // it could not be started: unknown function, missing command, blocked address
-	ReasonLeaseLost  = "lease_lost"  // the lease expired: its worker died, froze or was cut off
-	ReasonHandedBack = "handed_back" // its worker shut down; the occurrence went back without spending an attempt
-	ReasonCancelled  = "cancelled"   // somebody asked for it
-	ReasonSuperseded = "superseded"  // a later occurrence of the flow took its place (overlap: replace)
-	ReasonCrashes    = "crashes"     // its runs took their worker down too often; the flow is paused
+	ReasonError       = "error"         // the flow's own failure: an error, a non-zero exit, a bad answer
+	ReasonPanic       = "panic"         // a Go function panicked
+	ReasonTimeout     = "timeout"       // the flow's timeout passed
+	ReasonLimit       = "limit"         // it used more of something than it may; Run.Error names that
+	ReasonRefused     = "refused"       // it could not be started: unknown function, missing command, blocked address
+	ReasonLeaseLost   = "lease_lost"    // the lease expired: its worker died, froze or was cut off
+	ReasonHandedBack  = "handed_back"   // its worker shut down; the occurrence went back without spending an attempt
+	ReasonCancelled   = "cancelled"     // somebody asked for it
+	ReasonTooManyOpen = "too_many_open" // 1,000 occurrences of the flow had begun and not ended
+	ReasonSuperseded  = "superseded"    // a later occurrence of the flow took its place (overlap: replace)
+	ReasonCrashes     = "crashes"       // its runs took their worker down too often; the flow is paused
 )
 
 // RunProcess is how the processes of a run ended and what they used.

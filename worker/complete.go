@@ -106,7 +106,7 @@ func (c *completer) writeKind(ctx context.Context, p store.Partition, released b
 			c.finish(endings, written.Answers)
 			c.worker.tellSettled(written.Settled)
 			switch {
-			case released:
+			case released, written.More && c.worker.draining.Load():
 				c.worker.hint(p.Group) // this worker takes nothing more
 			case written.More:
 				c.worker.lanes.wake(p)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,6 +37,7 @@ type Worker struct {
 	completer *completer
 	abort     chan struct{}
 	abortOnce sync.Once
+	draining  atomic.Bool    // nothing more is claimed
 	runs      sync.WaitGroup // goroutines of runs
 }
 
@@ -86,6 +88,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	// What was claimed has to be ended properly after ctx is over, so the inner parts live on a context of their own.
 	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopInner()
+	defer context.AfterFunc(ctx, func() { w.draining.Store(true) })()
 	var background sync.WaitGroup
 	background.Go(func() { w.completer.run(inner) })
 	background.Go(func() { w.renewLoop(inner) })

@@ -63,6 +63,7 @@ func (a *API) cancelRun(ctx context.Context, in *struct {
 		a.tell(ctx, trigger.EventRunCancelled, in.Group, in.ID, run)
 	} else {
 		a.hintCancel(ctx, in.Group, in.ID)
+		a.hint(ctx, in.Group) // one that waits is ended by whoever claims it
 	}
 	return &out[wire.RunCancelled]{wire.RunCancelled{RunID: in.ID, Status: run.Status, CancelRequested: run.CancelRequested}}, nil
 }

@@ -93,6 +93,7 @@ local function drop(h)
   redis.call('HDEL', cancels, h.run)
   redis.call('ZREM', open, h.run)
   give_back(h, now)
+  unblock(flow_of(h.run), now)
 end
 
 -- take_up begins the next attempt at an occurrence that was lost.
@@ -139,6 +140,13 @@ local function started(h, beat, as_of)
   if b then b.triggered, b.open = b.triggered + 1, b.open + 1 end
 end
 
+-- leave_beat has a beat settle without the run, which comes back by a later one.
+local function leave_beat(h)
+  local b = beat_of(h.beat)
+  if b then b.triggered, b.open = b.triggered - 1, b.open - 1 end
+  h.beat = ''
+end
+
 -- keep_waiting has a run wait in blocked. A place that it has of its concurrency key is for others meanwhile.
 local function keep_waiting(h, member)
   give_back(h, now)
@@ -166,7 +174,11 @@ local function take_run(run, beat, as_of)
     return take_over(h)
   end
   if as_of ~= '' then h.as_of = as_of end
-  if h.slot ~= '' and paused(s) then return keep_waiting(h, '!' .. run) end
+  if h.slot ~= '' and paused(s) then
+    leave_beat(h)
+    keep_waiting(h, '!' .. run)
+    return unblock(name, now)
+  end
   if s.overlap == '' and (taken[name] or busy(name)) then return keep_waiting(h, run) end
   take_of(name, s)
   redis.call('HDEL', waiting, run)
@@ -187,6 +199,7 @@ local function take_slot(name, s, beat, as_of)
   started(h, beat, as_of)
   taken[name] = true
   begin(name, h)
+  return s.overlap ~= ''
 end
 
 local function take_due()
@@ -200,14 +213,16 @@ local function take_due()
     local found = due_to_run(as_of, wanted)
     local states = call_batch('HMGET', state, found)
     call_batch('ZREM', due, found)
+    local goes_on = false
     for i, name in ipairs(found) do
       if string.find(name, '~', 1, true) then
         take_run(name, key, as_of)
       elseif states[i] then
-        take_slot(name, read_state(states[i]), key, as_of)
+        goes_on = take_slot(name, read_state(states[i]), key, as_of) or goes_on
       end
     end
     if #found < wanted or due_count('-inf', as_of) == 0 then redis.call('ZREM', draining, key) end
+    if goes_on then return end -- later beats may cover the next slots, which place makes due
   end
 end
 

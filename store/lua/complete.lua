@@ -164,23 +164,34 @@ if redis.call('EXISTS', cancels) == 1 then call_batch('HDEL', cancels, done) end
 for name, score in pairs(scores) do
   if free(name, states[name]) then redis.call('ZADD', due, score, name) end
 end
+local unblocked = {}
 local keys_in_use, waiters = redis.call('EXISTS', keyed) == 1, redis.call('EXISTS', blocked) == 1
 for i, run in ipairs(asked) do
   if finished[run] and keys_in_use then give_back(read_held(values[i]), now) end
-  if finished[run] and waiters then unblock(flows[i], now) end
+  if finished[run] and waiters and not unblocked[flows[i]] then
+    unblocked[flows[i]] = true
+    unblock(flows[i], now)
+  end
 end
 
+-- trim drops what a flow has over the number kept, of the oldest that have ended.
+local function trim(name)
+  local from, to = '[' .. name .. '~', '(' .. name .. '\127'
+  local surplus = math.min(redis.call('ZLEXCOUNT', byflow, from, to) - keep, 100)
+  if surplus <= 0 then return end
+  local old = {}
+  for _, past in ipairs(of_flow(byflow, name, math.min(surplus + redis.call('ZLEXCOUNT', open, from, to), MANY))) do
+    -- Without its record, a repeated completion would be taken for a stale one.
+    if #old < surplus and not just_ended[past] and redis.call('ZSCORE', ended, past) then old[#old + 1] = past end
+  end
+  drop_runs(old)
+end
+
+local trimmed = {}
 for _, run in ipairs(done) do
   local name = flow_of(run)
-  local surplus = redis.call('ZLEXCOUNT', byflow, '[' .. name .. '~', '(' .. name .. '\127') - keep
-  if surplus > 0 then
-    local old = {}
-    for _, past in ipairs(of_flow(byflow, name, math.min(surplus, 100))) do
-      -- Without its record, a repeated completion would be taken for a stale one.
-      if not just_ended[past] and redis.call('ZSCORE', ended, past) then old[#old + 1] = past end
-    end
-    drop_runs(old)
-  end
+  if not trimmed[name] then trim(name) end
+  trimmed[name] = true
 end
 drop_runs(redis.call('ZRANGEBYSCORE', ended, '-inf', now - ttl, 'LIMIT', 0, 100))
 

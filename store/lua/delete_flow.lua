@@ -10,6 +10,10 @@ local source = ARGV[2] -- where the flow has to be from, '' for anywhere
 
 if source ~= '' and redis.call('HGET', sources, name) ~= source then return 0 end
 if redis.call('HDEL', defs, name) == 0 then return 0 end
+local current = redis.call('HGET', state, name)
+if current then -- a flow of this name that is made anew has a higher revision, or claims would take it for this one
+  save_token(math.max(last_token(clock()), tonumber(read_state(current).rev)))
+end
 redis.call('HDEL', sources, name)
 redis.call('HDEL', state, name)
 redis.call('ZREM', names, name)

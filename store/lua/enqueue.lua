@@ -5,7 +5,7 @@
 --   2. 'duplicate', run id: a run with this id is known already, as when the call is repeated. Nothing was written.
 --   3. 'unknown': there is no such flow. Nothing was written.
 --   4. 'open', run id or '': an attempt at the occurrence waits or is under way. Nothing was written.
---   5. 'full': as many run-nows wait already as are allowed. Nothing was written.
+--   5. 'full': as many run-nows wait already as are allowed, or as many runs of the flow have begun. Nothing was written.
 -- Cost: O(log waiting).
 
 local name  = ARGV[1]
@@ -18,7 +18,10 @@ local again      = ARGV[7] -- run id whose dead letter this takes up, or ''
 
 if redis.call('HEXISTS', defs, name) == 0 then return { 'unknown' } end
 if redis.call('HEXISTS', runs, run) == 1 then return { 'duplicate', run } end
-if redis.call('ZCARD', queue) + redis.call('ZCARD', blocked) >= most then return { 'full' } end
+-- Those that have not begun; of those that have, each flow has its own bound.
+local fresh = redis.call('HLEN', waiting) + redis.call('HLEN', held) - redis.call('ZCARD', open)
+local begun = redis.call('ZLEXCOUNT', open, '[' .. name .. '~', '(' .. name .. '\127')
+if fresh >= most or begun >= MANY then return { 'full' } end
 
 -- open_attempt gives the run of the occurrence that is not over, '' for a slot that waits, or nil.
 local function open_attempt()

@@ -226,23 +226,37 @@ local function first_waiter(key)
   return redis.call('ZRANGEBYLEX', blocked, '[#' .. key .. '|', '(#' .. key .. '}', 'LIMIT', 0, 1)[1]
 end
 
--- give_back frees the run's place of its concurrency key, and gives places that are free to those that wait the longest:
--- they have them before they are claimed, so that nobody overtakes.
-local function give_back(h, now)
-  if h.key == '' then return end
-  redis.call('ZREM', keyed, h.key .. '|' .. h.run)
+-- concurrency_of reads the key and the number of places from a flow's definition, '' and nil where it has none. The first
+-- match is the field: what is before it holds no objects, and quotes within text are escaped.
+local function concurrency_of(name)
+  local key, max = string.match(redis.call('HGET', defs, name) or '', '"concurrency":{"key":"([^"]*)","max":(%d+)}')
+  return key or '', tonumber(max)
+end
+
+-- let_in gives the places of a key that are free to those that have waited the longest: they have them before they are
+-- claimed, so that nobody overtakes.
+local function let_in(key, now)
   for _ = 1, 100 do
-    local member = first_waiter(h.key)
+    local member = first_waiter(key)
     if not member then return end
     local run = string.match(member, '[^|]*$')
     local value = redis.call('HGET', waiting, run)
-    if value and places(h.key) >= tonumber(read_held(value).max) then return end
+    local own, max = concurrency_of(flow_of(run))
+    if value and own ~= key then max = tonumber(read_held(value).max) end
+    if value and places(key) >= max then return end
     redis.call('ZREM', blocked, member)
     if value then
-      redis.call('ZADD', keyed, 0, h.key .. '|' .. run)
+      redis.call('ZADD', keyed, 0, key .. '|' .. run)
       redis.call('ZADD', queue, now, run)
     end
   end
+end
+
+-- give_back frees the run's place of its concurrency key.
+local function give_back(h, now)
+  if h.key == '' then return end
+  redis.call('ZREM', keyed, h.key .. '|' .. h.run)
+  let_in(h.key, now)
 end
 
 -- unblock lets the flow's oldest waiting run compete again where the flow is no longer busy, or all where they may overlap.

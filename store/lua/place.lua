@@ -7,7 +7,8 @@
 --      of its key. Its lease and its token are gone.
 --   3. { 0 }: the token is not the current one, as after 2. Nothing was written.
 --   4. { 3, definition, state }: the flow was changed since the claim. Nothing was written; the caller plans anew.
---   5. { 4, why }: it is to be cancelled. Nothing was written; the caller ends it.
+--   5. { 4, why }: it is to be cancelled: somebody asked for it, a later occurrence has its place already, or too many of the
+--      flow are open. Nothing else was written; the caller ends it.
 -- The run ids are of runs under lease: they are flagged, and who holds them can be told at once.
 -- Cost: O(log flows) for each, and what is open of a flow with overlap: replace.
 
@@ -18,6 +19,33 @@ local RUN, TOKEN, REV, RECORD, PENDING, SLOT, OCCURRENCE, STATE, LEDGER_ENTRIES,
 -- flow's own slot comes due if the run has to wait, '' where that has no say; KEY and MAX of the concurrency key, or ''.
 
 local now = math.floor(clock() / 1000)
+
+-- age is when an occurrence was to be, in ms: its slot, or when a run-now was asked for.
+local function age(h)
+  if h.slot ~= '' then return tonumber(h.slot) end
+  return tonumber(string.match(h.occurrence, '~(%d+)') or string.match(h.run, '~(%d+)')) / 1000
+end
+
+-- newer gives a run of the flow that is open, is not to be ended, and stands for a later occurrence.
+local function newer(at, name, h)
+  local own = age({ slot = ARGV[at + SLOT], occurrence = h.occurrence, run = h.run })
+  for _, other in ipairs(of_flow(open, name, MANY)) do
+    local value = other ~= h.run and (redis.call('HGET', held, other) or redis.call('HGET', waiting, other))
+    if value and age(read_held(value)) > own and redis.call('HEXISTS', cancels, other) == 0 then return other end
+  end
+end
+
+-- refusal gives why the occurrence is not to be run after all, if it is not.
+local function refusal(at, name, h, s)
+  if not s then return nil end
+  if s.overlap == 'r' then
+    local other = newer(at, name, h)
+    if other then return 'superseded by run ' .. other end
+  end
+  if ARGV[at + STATE] ~= '' and s.overlap ~= '' and redis.call('ZLEXCOUNT', open, '[' .. name .. '~', '(' .. name .. '\127') > MANY then
+    return 'too_many_open: ' .. int(MANY) .. ' occurrences of the flow have begun and not ended'
+  end
+end
 
 -- replace flags everything else of the flow that is open, and gives what of it is under lease.
 local function replace(name, h)
@@ -100,13 +128,15 @@ for at = 1, #ARGV, STRIDE do
   if token_of(value) ~= ARGV[at + TOKEN] then
     reply[#reply + 1] = { 0 }
   elseif h.nonce == PLACED then
-    reply[#reply + 1] = { 1, current and read_state(current).rev or '', value }
+    reply[#reply + 1] = { 1, '', value } -- the state it was made into is not known any more: its end rebases
   elseif why then
     reply[#reply + 1] = { 4, why }
   elseif current and read_state(current).rev ~= ARGV[at + REV] then
     reply[#reply + 1] = { 3, redis.call('HGET', defs, name) or '', current }
   else
-    reply[#reply + 1] = place(at, name, h, current)
+    why = refusal(at, name, h, current and read_state(current))
+    if why then redis.call('HSET', cancels, run, why) end
+    reply[#reply + 1] = why and { 4, why } or place(at, name, h, current)
   end
 end
 return reply

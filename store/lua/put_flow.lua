@@ -81,6 +81,10 @@ call_batch('ZREM', due, no_scores)
 call_batch('ZADD', due, scores)
 if redis.call('EXISTS', blocked) == 1 then
   local now = math.floor(now_us / 1000)
-  for _, name in ipairs(defined) do unblock(name, now) end -- they may overlap now
+  for _, name in ipairs(defined) do
+    unblock(name, now) -- they may overlap now
+    local key = concurrency_of(name)
+    if key ~= '' then let_in(key, now) end -- or the key may have more places
+  end
 end
 return outcomes

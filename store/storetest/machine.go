@@ -126,7 +126,7 @@ func (m *machine) changeHeld(t *rapid.T) {
 func (m *machine) putNamed(t *rapid.T, name string) {
 	def := drawFlow(t, name)
 	got, err := m.store.PutFlow(m.ctx, def)
-	if want := m.put(def); err != nil || got != want {
+	if want := m.putAll(def)[0]; err != nil || got != want {
 		t.Fatalf("put %s: %s, %v; want %s", def.Name, got, err, want)
 	}
 }
@@ -141,8 +141,9 @@ func (m *machine) putMany(t *rapid.T) {
 	if err != nil || len(got) != len(defs) {
 		t.Fatalf("put %d flows: %v, %v", len(defs), got, err)
 	}
+	changes := m.putAll(defs...)
 	for i, def := range defs {
-		if want := m.put(def); got[i].Result != want || got[i].Name != def.Name {
+		if want := changes[i]; got[i].Result != want || got[i].Name != def.Name {
 			t.Fatalf("put %s among others: %+v; want %s", def.Name, got[i], want)
 		}
 	}
@@ -252,7 +253,7 @@ func (m *machine) enqueue(t *rapid.T) {
 	id, err := m.store.Enqueue(m.ctx, ask)
 	_, exists := before.records[ask.ID]
 	switch {
-	case m.flows[ask.Flow] == nil, !exists && len(before.queue)+len(before.blocked) >= maxQueued:
+	case m.flows[ask.Flow] == nil, !exists && m.fresh() >= maxQueued:
 		if err == nil {
 			t.Fatalf("run-now of %s: accepted, with flow %v and %d waiting", ask.Flow, m.flows[ask.Flow], len(m.waiting))
 		}
@@ -262,6 +263,17 @@ func (m *machine) enqueue(t *rapid.T) {
 		m.waiting[id] = &occurrence{packed: packed{run: id, occurrence: id, attempt: 1}, at: atQueue}
 		m.runs[id] = store.StatusPending
 	}
+}
+
+// fresh counts the run-nows that have not begun.
+func (m *machine) fresh() int {
+	count := 0
+	for _, w := range m.waiting {
+		if !w.begun() {
+			count++
+		}
+	}
+	return count
 }
 
 // pauseOrResume does one or the other to a flow, whether it changes anything or not.
@@ -373,6 +385,23 @@ func (m *machine) takeOver(t *rapid.T) {
 	}
 	m.pass(t, lease)
 	m.claimBy(t, m.drawWorker(t), maxLimit, answered)
+}
+
+// handOver is a worker that hands a run-now back, which goes on elsewhere as the run that it is, and writes it all the same.
+func (m *machine) handOver(t *rapid.T) {
+	for i, w := range m.workers {
+		for _, token := range sorted(w.claims) {
+			if c := w.claims[token]; c.RunNow() && m.current(c) != nil {
+				m.writeBatch(t, []store.Completion{{Claim: c}}, true)
+				m.check(t)
+				m.claimBy(t, m.workers[1-i], maxLimit, answered)
+				m.check(t)
+				m.staleWrites(t)
+				return
+			}
+		}
+	}
+	t.Skip("nobody holds a run-now")
 }
 
 // staleWrites is a worker that wakes up after its lease was lost, and tries everything that it could do with it.

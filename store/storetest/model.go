@@ -158,7 +158,7 @@ func (m *model) dueAsOf(after, asOf int64) []string {
 	return members
 }
 
-// put is what PutFlow has to do.
+// put is what becomes of one flow that is put.
 func (m *model) put(def store.DataFlow) store.Change {
 	known, every := m.flows[def.Name], everyOf(def)
 	if known == nil {
@@ -170,7 +170,6 @@ func (m *model) put(def store.DataFlow) store.Change {
 		}
 		m.flows[def.Name] = f
 		m.comesDue(f, f.slot) // the first slot has no slack
-		m.unblock(def.Name)
 		return store.FlowCreated
 	}
 	if reflect.DeepEqual(known.def, def) {
@@ -191,8 +190,25 @@ func (m *model) put(def store.DataFlow) store.Change {
 	default:
 		m.comesDue(known, known.slot)
 	}
-	m.unblock(def.Name)
 	return store.FlowChanged
+}
+
+// putAll is what a call that puts flows has to do: only once all of them are written does it let go of what waits.
+func (m *model) putAll(defs ...store.DataFlow) []store.Change {
+	changes := make([]store.Change, len(defs))
+	for i, def := range defs {
+		changes[i] = m.put(def)
+	}
+	for i, def := range defs {
+		if changes[i] == store.FlowUnchanged {
+			continue
+		}
+		m.unblock(def.Name)
+		if def.Concurrency != nil {
+			m.letIn(def.Concurrency.Key)
+		}
+	}
+	return changes
 }
 
 // workedOn reports whether a run under lease works on the slot that the flow waits for.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/systole-run/systole/store"
 )
@@ -82,11 +84,18 @@ func (m *model) placeAll(tokens []int64) (replaced []string) {
 		var again []*occurrence
 		for _, h := range todo {
 			f := m.flows[nameOf(h.run)]
-			switch {
-			case m.flagged[h.run] != "", f.revision != h.revision: // or the flow has moved on, and it is decided anew
+			switch newer := m.newer(h, f); {
+			case m.flagged[h.run] != "":
+				h.unbegun = true
+				sort(h)
+			case f.revision != h.revision: // the flow has moved on, and it is decided anew
 				if sort(h) {
 					again = append(again, h)
 				}
+			case newer != "":
+				m.flagged[h.run] = "superseded by run " + newer
+				h.unbegun = true
+				sort(h)
 			default:
 				replaced = append(replaced, m.place(h, f)...)
 			}
@@ -182,6 +191,43 @@ func (m *model) goOn(f *flow, h *occurrence, next int64) {
 	f.score = score
 }
 
+// age is when an occurrence was to be, in µs.
+func age(o *occurrence) int64 {
+	if o.slot != 0 {
+		return o.slot * 1000
+	}
+	_, suffix, isRun := strings.Cut(o.occurrence, "~")
+	if !isRun {
+		_, suffix, _ = strings.Cut(o.run, "~")
+	}
+	micros, _, _ := strings.Cut(suffix, "-")
+	n, _ := strconv.ParseInt(micros, 10, 64)
+	return n
+}
+
+// newer gives a run of a flow with overlap: replace that stands for a later occurrence than this one, and is not to be ended.
+func (m *model) newer(h *occurrence, f *flow) string {
+	if f.def.Overlap != store.OverlapReplace {
+		return ""
+	}
+	own := *h
+	if m.planned(h, f) {
+		own.slot = decide(f.def, h.slot, h.asOf).slot
+	}
+	var found []string
+	for _, all := range []map[string]*occurrence{m.held, m.waiting} {
+		for _, run := range of(nameOf(h.run), all) {
+			if o := all[run]; run != h.run && o.begun() && m.flagged[run] == "" && age(o) > age(&own) {
+				found = append(found, run)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return slices.Min(found)
+}
+
 // replace flags everything else of the flow that has begun.
 func (m *model) replace(h *occurrence) (leased []string) {
 	name := nameOf(h.run)
@@ -269,8 +315,20 @@ func (m *model) giveBack(h *occurrence) {
 		return
 	}
 	delete(m.places, h.run)
-	for first := m.firstWaiter(h.key); first != nil && m.taken(h.key) < first.max; first = m.firstWaiter(h.key) {
-		m.places[first.run] = h.key
+	m.letIn(h.key)
+}
+
+// letIn gives free places of a key to those that have waited the longest.
+func (m *model) letIn(key string) {
+	for first := m.firstWaiter(key); first != nil; first = m.firstWaiter(key) {
+		most := first.max
+		if f := m.flows[nameOf(first.run)]; f != nil && f.def.Concurrency != nil && f.def.Concurrency.Key == key {
+			most = f.def.Concurrency.Max
+		}
+		if m.taken(key) >= most {
+			return
+		}
+		m.places[first.run] = key
 		first.at = atQueue
 	}
 }

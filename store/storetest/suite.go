@@ -59,7 +59,7 @@ func Property(t testing.TB, newStore NewStore) func(walk *rapid.T, stepped func(
 const (
 	keptRuns  = 3
 	keptBeats = 4
-	maxQueued = 10
+	maxQueued = 6
 	runTTL    = 30 * time.Minute
 	lease     = 10 * time.Second
 	maxLimit  = 5
@@ -87,5 +87,6 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"crash":        m.crash,
 		"take-over":    m.takeOver,
 		"stale-writes": m.staleWrites,
+		"hand-over":    m.handOver,
 	}
 }
