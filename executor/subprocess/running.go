@@ -29,6 +29,7 @@ type ending struct {
 	killed      bool              // it did not heed TERM
 	stuck       bool              // it did not even heed KILL, and is still there
 	exceeded    *exceeded         // the limit for which it was ended, nil for none
+	asked       bool              // it was killed since that was asked of its supervisor, as when ctx ends while it starts
 	lost        string            // why its supervisor ended it unasked, empty if it did not
 	process     *store.RunProcess // what the system told, nil if it did not
 }
@@ -47,7 +48,9 @@ func await(ctx context.Context, r running, grace, patience time.Duration, over <
 	var end ending
 	select {
 	case <-r.done():
-		return r.ending()
+		told := r.ending()
+		told.interrupted = told.asked && ctx.Err() != nil
+		return told
 	case end.exceeded = <-over:
 	case <-ctx.Done():
 		end.interrupted = !endsWithin(r, 0)
@@ -65,7 +68,8 @@ func await(ctx context.Context, r running, grace, patience time.Duration, over <
 		return end
 	}
 	told := r.ending()
-	told.interrupted, told.killed = end.interrupted, end.killed
+	told.interrupted = end.interrupted || told.asked && ctx.Err() != nil && end.exceeded == nil
+	told.killed = end.killed
 	if end.exceeded != nil {
 		told.exceeded, told.lost = end.exceeded, ""
 	}

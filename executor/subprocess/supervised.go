@@ -78,6 +78,7 @@ func (s *supervised) kill()                 { s.Kill() }
 func (s *supervised) ending() ending {
 	told := s.End()
 	end := ending{code: told.Code, signal: syscall.Signal(told.Signal), stuck: told.Stuck, process: s.report(told)}
+	end.asked = told.Killed == supervisor.KilledAsked
 	if told.Exceeded != nil {
 		end.exceeded = s.exceeded(*told.Exceeded)
 	}
