@@ -33,6 +33,7 @@ type Claim struct {
 	crashes int    // workers lost in a row by this occurrence
 	cancel  string // why it is to be ended at once, empty if it is not
 	unbegun bool   // it waited as the run that it is, and was claimed only to be ended
+	created int64  // when the run was asked for or made, in ms; 0 for one that the claim made
 	state   flowState
 }
 
@@ -177,7 +178,7 @@ func (c *Claimer) decode(ctx context.Context, reply any) (Claimed, error) {
 
 // decodeClaim reads one claim. Where that fails, what was read is enough to hand it back.
 func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
-	fields, err := list(row, 8)
+	fields, err := list(row, 9)
 	if err != nil {
 		return Claim{}, err
 	}
@@ -187,7 +188,7 @@ func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
 		Worker: c.worker, StartedAt: now, RecoveredID: text(fields[1]), beatKey: held.beat, tries: held.tries,
 		Slot: held.slot, AsOf: held.asOf, BeatID: unescapeID(text(fields[5])), crashes: held.crashes, cancel: text(fields[6]),
 	}
-	claim.unbegun = text(fields[7]) != ""
+	claim.unbegun, claim.created = text(fields[7]) != "", number(fields[8])
 	if err := json.Unmarshal([]byte(text(fields[2])), &claim.Flow); err != nil {
 		return claim, fmt.Errorf("decode flow %s: %w", flowOf(held.run), err)
 	}

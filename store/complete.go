@@ -204,9 +204,8 @@ func (c Claim) record(status Status) runRecord {
 		Status: status, Occurrence: c.OccurrenceID, Attempt: c.Attempt, Token: c.Token, Worker: escapeID(c.Worker),
 		Beat: escapeID(c.BeatID), Recovered: c.RecoveredID != "", Params: c.Params,
 	}
-	if c.unbegun {
-		record.Created = c.StartedAt.UnixMilli()
-	} else {
+	record.Created = c.created
+	if !c.unbegun {
 		record.Start = c.StartedAt.UnixMilli()
 	}
 	if slot := c.ForSlot(); !slot.IsZero() {

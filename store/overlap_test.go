@@ -464,3 +464,24 @@ func TestAnEndThatIsNotAcceptedLeavesNoTraceInTheNextOne(t *testing.T) {
 		t.Errorf("%d failures in a row, want 2", flow.Failures)
 	}
 }
+
+func TestARunSaysWhenItWasAskedForHoweverLongItWaits(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.runNowOf(function("a", key(1), overlap(store.OverlapAllow)), 0)
+	f.runNow("a", runID("a", 2))
+	holds := f.claim("w", 10).Claims[0]
+	asked := f.run(runID("a", 2)).CreatedAt
+	f.pass(3 * time.Second)
+	f.complete(holds)
+	last := f.claimOne("w")
+	for range 2 {
+		if run := f.run(last.RunID); asked == nil || run.CreatedAt == nil || !run.CreatedAt.Equal(*asked) || !run.StartedAt.After(*asked) {
+			t.Errorf("%s: created %v, started %v; asked for %v", run.Status, run.CreatedAt, run.StartedAt, asked)
+		}
+		if _, err := f.Complete(f.ctx, f.p, success(last)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

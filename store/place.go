@@ -328,8 +328,10 @@ func (c Claim) back(schedule Schedule) string {
 // pending is the record of a claim's run that waits again.
 func (c Claim) pending() runRecord {
 	record := runRecord{
-		Status: StatusPending, Occurrence: c.OccurrenceID, Attempt: c.Attempt, Created: c.StartedAt.UnixMilli(),
-		Beat: escapeID(c.BeatID),
+		Status: StatusPending, Occurrence: c.OccurrenceID, Attempt: c.Attempt, Created: c.created, Beat: escapeID(c.BeatID),
+	}
+	if record.Created == 0 {
+		record.Created = c.StartedAt.UnixMilli()
 	}
 	if slot := c.ForSlot(); !slot.IsZero() {
 		record.Slot = slot.UnixMilli()

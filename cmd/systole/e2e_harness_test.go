@@ -45,10 +45,15 @@ func newStand(t *testing.T) *stand {
 // start starts a role on its servers, with settings of its own, and does not wait for it.
 func (s *stand) start(role, name string, settings ...string) *daemon {
 	s.t.Helper()
-	return spawn(s.t, name, []string{role}, append([]string{
+	return spawn(s.t, name, []string{role}, s.environ(settings...)...)
+}
+
+// environ is what a role needs to know of the servers, and settings after that.
+func (s *stand) environ(settings ...string) []string {
+	return append([]string{
 		"SYSTOLE_REDIS__URL=" + s.redis.URL(), "SYSTOLE_NATS__URL=" + s.nats.URL,
 		"SYSTOLE_METRICS__LISTEN=127.0.0.1:0", "SYSTOLE_GATEWAY__LISTEN=127.0.0.1:0",
-	}, settings...)...)
+	}, settings...)
 }
 
 // workers starts workers named w1, w2, …, with as many slots each, and waits until they hear heartbeats.

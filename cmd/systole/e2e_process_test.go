@@ -55,7 +55,13 @@ type daemon struct {
 // spawn starts systole with arguments and settings (SYSTOLE_…=…), and nothing else of this process's environment but PATH.
 func spawn(t *testing.T, name string, args []string, env ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, name: name, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
+	return spawnCommand(t, name, exec.Command(os.Args[0], args...), env...)
+}
+
+// spawnCommand is spawn for a command that becomes the program by itself.
+func spawnCommand(t *testing.T, name string, cmd *exec.Cmd, env ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, name: name, cmd: cmd, exited: make(chan struct{})}
 	held, holder, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@
 --
 -- Reply: { now in ms, ms until the next lease expires or -1, 1 if there may be more else 0, claims, settled beats }.
 -- A claim: { held value, recovered run id or '', definition, state, parameters or '', beat id or '', why it is to be cancelled or '',
--- 1 if it waited and is claimed only to be ended, else '' }.
+-- 1 if it waited and is claimed only to be ended, else '', when it was asked for in ms or '' }.
 -- Repeating a claim whose answer was lost (again = 1) returns what the first call took, by its nonce.
 -- Cost: O(limit * log flows); with again, one pass over what is held.
 
@@ -36,11 +36,14 @@ local records = {}   -- arguments of one HSET
 local index = {}     -- arguments of one ZADD
 local closed = {}    -- run ids that are no longer under lease
 
-local function lease_out(h, lost, unbegun)
+-- created_of gives when the run was asked for in ms, '' where its record does not say.
+local function created_of(run) return string.match(redis.call('HGET', runs, run) or '', '"created":(%d+)') or '' end
+
+local function lease_out(h, lost, unbegun, created)
   local n, packed = #held_now, pack_held(h)
   held_now[n + 1], held_now[n + 2] = h.run, packed
   expiries[n + 1], expiries[n + 2] = expiry_text, h.run
-  claims[#claims + 1] = { held = h, packed = packed, lost = lost or '', unbegun = unbegun or '' }
+  claims[#claims + 1] = { held = h, packed = packed, lost = lost or '', unbegun = unbegun or '', created = created or '' }
 end
 
 local function next_token()
@@ -49,20 +52,20 @@ local function next_token()
 end
 
 -- begin takes an occurrence: a new token, a lease, and a run record, under the run's own id where it has one that waited. lost
--- is the run that it was lost by; tail is what the record keeps from before.
-local function begin(name, h, lost, tail)
+-- is the run that it was lost by; created is when it was asked for in ms, if that is known.
+local function begin(name, h, lost, created)
   h.token, h.worker, h.nonce = next_token(), worker, nonce
   h.run = h.run or (name .. '~' .. h.token)
   local beat = beat_of(h.beat)
   local record = '{"status":"in_progress","occurrence":"' .. h.occurrence .. '","attempt":' .. h.attempt
     .. ',"token":"' .. h.token .. '","worker":"' .. worker .. '","start":' .. now_text
     .. (h.slot ~= '' and ',"slot":' .. h.slot or '') .. (beat and ',"beat":"' .. beat.id .. '"' or '')
-    .. (lost and ',"recovered":true' or '') .. (tail or '}')
+    .. (lost and ',"recovered":true' or '') .. (created and ',"created":' .. created or '') .. '}'
   records[#records + 1] = h.run
   records[#records + 1] = record
   index[#index + 1] = 0
   index[#index + 1] = h.run
-  lease_out(h, lost)
+  lease_out(h, lost, nil, created)
 end
 
 local function pending(run)
@@ -72,7 +75,7 @@ end
 -- take_over leases a run anew as it is: the caller only ends it.
 local function take_over(h)
   h.token, h.worker, h.nonce = next_token(), worker, nonce
-  lease_out(h, nil, pending(h.run) and '1')
+  lease_out(h, nil, pending(h.run) and '1', created_of(h.run))
 end
 
 -- close ends a run that will not be executed, by rewriting the head of its record.
@@ -183,8 +186,8 @@ local function take_run(run, beat, as_of)
   take_of(name, s)
   redis.call('HDEL', waiting, run)
   if beat ~= '' and h.beat == '' then started(h, beat, as_of) end
-  local created = string.match(redis.call('HGET', runs, run) or '', '"created":%d+')
-  begin(name, h, nil, created and ',' .. created .. '}')
+  local created = created_of(run)
+  begin(name, h, nil, created ~= '' and created or nil)
 end
 
 local function take_queued()
@@ -234,7 +237,7 @@ local function take_again()
   for i = 1, #all, 2 do
     local h = read_held(all[i + 1])
     if h.worker == worker and h.nonce == nonce and redis.call('HEXISTS', defs, flow_of(h.run)) == 1 then
-      lease_out(h, nil, pending(h.run) and '1')
+      lease_out(h, nil, pending(h.run) and '1', created_of(h.run))
     end
   end
 end
@@ -266,7 +269,7 @@ local reply = {}
 for i, c in ipairs(claims) do
   local beat = beat_of(c.held.beat)
   reply[i] = { c.packed, c.lost, definitions[i] or '', states[i] or '', given[i] or '', beat and beat.id or '', reasons[i] or '',
-    c.unbegun }
+    c.unbegun, c.created }
 end
 local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 local expiry = first[2] and int(math.max(tonumber(first[2]) - now, 0)) or '-1'
