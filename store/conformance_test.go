@@ -57,7 +57,7 @@ func TestTheSuiteNoticesWhenARuleIsMissingFromAScript(t *testing.T) {
 		{"a run that is dropped gives its place back", "claim", "  redis.call('ZREM', open, h.run)\n  give_back(h, now)", "  redis.call('ZREM', open, h.run)"},
 		{"a changed flow's next slot is computed anew", "complete", "s.rev ~= ARGV[at + REV] and written[name] ~= ARGV[at + REV]", "false"},
 		{"an end gives its place back", "complete", "if finished[run] and keys_in_use then", "if false then"},
-		{"an end lets go who waits for it", "complete", "if finished[run] and waiters then", "if false then"},
+		{"an end lets go who waits for it", "complete", "if finished[run] and waiters and not unblocked[flows[i]] then", "if false then"},
 		{"a cancelled run is not retried", "complete", "  if why then", "  if false then"},
 		{"a run that is to be cancelled replaces nothing", "place", "elseif why then", "elseif false then"},
 		{"a later occurrence replaces those before", "place", "and s.overlap == 'r' and", "and false and"},

@@ -80,8 +80,10 @@ func (a *API) put(ctx context.Context, body []byte, name, group string) (*change
 		return nil, err
 	}
 	a.logChanges(ctx, changes...)
-	a.hint(ctx, flow.Group) // runs that waited for others may overlap now
 	status := http.StatusOK
+	if changes[0].Result == store.FlowChanged {
+		a.hint(ctx, flow.Group) // runs that waited for others may overlap now, or have a place
+	}
 	if changes[0].Result == store.FlowCreated {
 		status = http.StatusCreated
 	}

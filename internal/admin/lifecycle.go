@@ -63,7 +63,9 @@ func (a *API) cancelRun(ctx context.Context, in *struct {
 		a.tell(ctx, trigger.EventRunCancelled, in.Group, in.ID, run)
 	} else {
 		a.hintCancel(ctx, in.Group, in.ID)
-		a.hint(ctx, in.Group) // one that waits is ended by whoever claims it
+	}
+	if run.Status == store.StatusPending { // whoever claims it ends it
+		a.hint(ctx, in.Group)
 	}
 	return &out[wire.RunCancelled]{wire.RunCancelled{RunID: in.ID, Status: run.Status, CancelRequested: run.CancelRequested}}, nil
 }
