@@ -62,6 +62,18 @@ func reasonOf(cause error) string {
 	return store.ReasonError
 }
 
+// MaxErrorOutput bounds what of standard error goes into a run's error. It leaves room for what stands before it within
+// MaxText.
+const MaxErrorOutput = MaxText - 512
+
+// WithErrorOutput adds the end of what a run wrote to standard error, if it wrote any.
+func WithErrorOutput(err error, written string) error {
+	if written == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, written)
+}
+
 // permanentError marks an error that another attempt would meet again.
 type permanentError struct{ error }
 

@@ -16,10 +16,6 @@ import (
 // descendant that left the group can keep the pipe open longer, and it cannot hold the run.
 const drainTime = time.Second
 
-// errorText bounds what of standard error goes into the run's error. It leaves room for what stands before it within
-// executor.MaxText.
-const errorText = executor.MaxText - 512
-
 // output is the command's two streams: both go to the run's log, and the end of standard error is kept for the message.
 // Each is rid of secrets by itself, before its end is cut off.
 type output struct {
@@ -37,7 +33,7 @@ type pipe struct{ read, write *os.File }
 // newOutput opens the pipes. They are the executor's own, not os/exec's, whose Wait would wait for every descendant
 // that inherited them.
 func newOutput(task executor.Task, limit store.Size, over chan<- *exceeded) (*output, error) {
-	o := &output{task: task, limit: limit, over: over, errors: executor.NewTail(errorText)}
+	o := &output{task: task, limit: limit, over: over, errors: executor.NewTail(executor.MaxErrorOutput)}
 	o.left.Store(int64(limit))
 	for _, p := range []*pipe{&o.stdout, &o.stderr} {
 		var err error

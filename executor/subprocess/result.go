@@ -19,15 +19,15 @@ func result(ctx context.Context, end ending, lastErrors string, folder *folder) 
 	defer func() { result.Process = end.report() }()
 	switch {
 	case end.interrupted:
-		return executor.Interrupted(ctx, withErrors(describe(end), lastErrors))
+		return executor.Interrupted(ctx, executor.WithErrorOutput(describe(end), lastErrors))
 	case end.exceeded != nil:
-		return executor.Failure(store.ReasonLimit, withErrors(end.exceeded, lastErrors))
+		return executor.Failure(store.ReasonLimit, executor.WithErrorOutput(end.exceeded, lastErrors))
 	case end.lost == supervisor.KilledDeadline:
-		return executor.Failure(store.ReasonLeaseLost, withErrors(errors.New("command was ended: its lease was not renewed in time"), lastErrors))
+		return executor.Failure(store.ReasonLeaseLost, executor.WithErrorOutput(errors.New("command was ended: its lease was not renewed in time"), lastErrors))
 	case end.lost != "":
-		return executor.Failure(store.ReasonError, withErrors(fmt.Errorf("command was ended: %s", end.lost), lastErrors))
+		return executor.Failure(store.ReasonError, executor.WithErrorOutput(fmt.Errorf("command was ended: %s", end.lost), lastErrors))
 	case end.failed():
-		return executor.Failure(store.ReasonError, withErrors(describe(end), lastErrors))
+		return executor.Failure(store.ReasonError, executor.WithErrorOutput(describe(end), lastErrors))
 	}
 	cursor, err := folder.cursor()
 	if err != nil {
@@ -61,13 +61,6 @@ func describe(end ending) error {
 		return errors.New("command ended with exit code 0 when told to stop")
 	}
 	return fmt.Errorf("command ended with exit code %d", end.code)
-}
-
-func withErrors(err error, lastErrors string) error {
-	if lastErrors == "" {
-		return err
-	}
-	return fmt.Errorf("%w: %s", err, lastErrors)
 }
 
 // blame finds the limit for which a command failed in what it said of that: at some limits the kernel ends nothing, but

@@ -24,10 +24,6 @@ import (
 // MaxAnswer is how long standard output may be, in bytes, to be an answer that carries a cursor or message.
 const MaxAnswer = 64 << 10
 
-// errorText bounds what of standard error goes into the run's error. It leaves room for what stands before it within
-// executor.MaxText.
-const errorText = executor.MaxText - 512
-
 // run runs the module once, in an instance of its own.
 func (e *Executor) run(ctx context.Context, task executor.Task, m *module, roots map[string]*os.Root) executor.Result {
 	bounded, cancel := context.WithCancelCause(ctx)
@@ -54,7 +50,7 @@ func (e *Executor) run(ctx context.Context, task executor.Task, m *module, roots
 	case succeeded(err):
 		return executor.Answered(out.answer())
 	}
-	return executor.Failure(store.ReasonError, withErrors(describe(task, instance, m, err), out.lastErrors()))
+	return executor.Failure(store.ReasonError, executor.WithErrorOutput(describe(task, instance, m, err), out.lastErrors()))
 }
 
 // succeeded reports whether the module came to its end, or exited with 0.
@@ -113,13 +109,6 @@ func describe(task executor.Task, instance api.Module, m *module, err error) err
 	return fmt.Errorf("module was ended: %s%s", first, had)
 }
 
-func withErrors(err error, lastErrors string) error {
-	if lastErrors == "" {
-		return err
-	}
-	return fmt.Errorf("%w: %s", err, lastErrors)
-}
-
 // errOutput ends a run that writes too much.
 var errOutput = errors.New("output limit")
 
@@ -138,7 +127,7 @@ type output struct {
 }
 
 func newOutput(task executor.Task, limit int64, exceeded func()) *output {
-	return &output{task: task, left: limit, exceeded: exceeded, errors: executor.NewTail(errorText)}
+	return &output{task: task, left: limit, exceeded: exceeded, errors: executor.NewTail(executor.MaxErrorOutput)}
 }
 
 func (o *output) stdout() io.Writer {

@@ -176,11 +176,10 @@ end
 
 -- trim drops what a flow has over the number kept, of the oldest that have ended.
 local function trim(name)
-  local from, to = '[' .. name .. '~', '(' .. name .. '\127'
-  local surplus = math.min(redis.call('ZLEXCOUNT', byflow, from, to) - keep, 100)
+  local surplus = math.min(count_of(byflow, name) - keep, 100)
   if surplus <= 0 then return end
   local old = {}
-  for _, past in ipairs(of_flow(byflow, name, math.min(surplus + redis.call('ZLEXCOUNT', open, from, to), MANY))) do
+  for _, past in ipairs(of_flow(byflow, name, math.min(surplus + count_of(open, name), MANY))) do
     -- Without its record, a repeated completion would be taken for a stale one.
     if #old < surplus and not just_ended[past] and redis.call('ZSCORE', ended, past) then old[#old + 1] = past end
   end

@@ -20,8 +20,7 @@ if redis.call('HEXISTS', defs, name) == 0 then return { 'unknown' } end
 if redis.call('HEXISTS', runs, run) == 1 then return { 'duplicate', run } end
 -- Those that have not begun; of those that have, each flow has its own bound.
 local fresh = redis.call('HLEN', waiting) + redis.call('HLEN', held) - redis.call('ZCARD', open)
-local begun = redis.call('ZLEXCOUNT', open, '[' .. name .. '~', '(' .. name .. '\127')
-if fresh >= most or begun >= MANY then return { 'full' } end
+if fresh >= most or count_of(open, name) >= MANY then return { 'full' } end
 
 -- open_attempt gives the run of the occurrence that is not over, '' for a slot that waits, or nil.
 local function open_attempt()

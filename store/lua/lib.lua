@@ -174,6 +174,9 @@ local function of_flow(set, name, limit)
   return redis.call('ZRANGEBYLEX', set, '[' .. name .. '~', '(' .. name .. '\127', 'LIMIT', 0, limit)
 end
 
+-- count_of counts them.
+local function count_of(set, name) return redis.call('ZLEXCOUNT', set, '[' .. name .. '~', '(' .. name .. '\127') end
+
 -- Bound of the occurrences of one flow that a script looks at.
 local MANY = 1000
 

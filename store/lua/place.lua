@@ -42,7 +42,7 @@ local function refusal(at, name, h, s)
     local other = newer(at, name, h)
     if other then return 'superseded by run ' .. other end
   end
-  if ARGV[at + STATE] ~= '' and s.overlap ~= '' and redis.call('ZLEXCOUNT', open, '[' .. name .. '~', '(' .. name .. '\127') > MANY then
+  if ARGV[at + STATE] ~= '' and s.overlap ~= '' and count_of(open, name) > MANY then
     return 'too_many_open: ' .. int(MANY) .. ' occurrences of the flow have begun and not ended'
   end
 end
