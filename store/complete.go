@@ -123,7 +123,7 @@ func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completio
 		case stale:
 			answers[i].Err = ErrStale
 		case changed:
-			if err := batch[i].rebase(outcome); err != nil {
+			if err := batch[i].Claim.rebase(outcome); err != nil {
 				return nil, nil, false, err
 			}
 			again = append(again, i)
@@ -158,18 +158,18 @@ func newestStates(batch []Completion, waiting []int) map[string]*knownState {
 	return states
 }
 
-// rebase takes over the definition and state that the flow has now, so that the next slot is computed from those.
-func (c *Completion) rebase(outcome []any) error {
+// rebase takes over the definition and state that the flow has now, so that what follows is computed from those.
+func (c *Claim) rebase(outcome []any) error {
 	if len(outcome) < 3 {
-		return fmt.Errorf("complete %s: unexpected reply of a script: %v", c.Claim.RunID, outcome)
+		return fmt.Errorf("run %s: unexpected reply of a script: %v", c.RunID, outcome)
 	}
 	var flow DataFlow // a new one: what the definition no longer says must not stay
 	if err := json.Unmarshal([]byte(text(outcome[1])), &flow); err != nil {
-		return fmt.Errorf("decode flow %s: %w", c.Claim.Flow.Name, err)
+		return fmt.Errorf("decode flow %s: %w", c.Flow.Name, err)
 	}
-	c.Claim.Flow = flow
+	c.Flow = flow
 	state, err := decodeState(text(outcome[2]))
-	c.Claim.state = state
+	c.state = state
 	return err
 }
 

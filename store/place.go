@@ -204,11 +204,10 @@ func (p *placing) take(before, placed Claim, decided plan, reply any) error {
 			p.replaced = append(p.replaced, text(run))
 		}
 	case changed:
-		rebased := Completion{Claim: before}
-		if err := rebased.rebase(outcome); err != nil {
+		if err := before.rebase(outcome); err != nil {
 			return err
 		}
-		return p.sort(rebased.Claim)
+		return p.sort(before)
 	case cancelled:
 		before.cancel, before.unbegun = text(outcome[1]), true
 		return p.sort(before)
