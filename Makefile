@@ -56,10 +56,12 @@ fuzz: ## Each fuzz test for FUZZTIME (default 10s)
 bench: deps-test ## Every benchmark, once
 	go test -run '^$$' -bench . -benchmem -timeout 30m -p 1 $(PKG)
 
-.PHONY: e2e-compose
-e2e-compose: ## The compose stack with three workers on this machine's Docker engine; needs no image registry
+.PHONY: e2e
+e2e: ## The compose stack on this machine's Docker engine while things fail; needs no image registry, and ends with the sum
 	@./tools/need redis-server curl wget busybox-static
-	go test -tags compose -count 1 -timeout 30m -v -run Compose ./deploy/test/
+	@mkdir -p $(BIN) && rm -f $(BIN)/e2e
+	E2E_SUMMARY=$(abspath $(BIN)/e2e) go test -tags compose -count 1 -timeout 30m -v -run Compose ./deploy/test/
+	@cat $(BIN)/e2e
 
 .PHONY: lint
 lint: ## golangci-lint, which checks the formatting too

@@ -106,7 +106,7 @@ func TestComposeKeepsRedisAndNATSWhereOnlySystoleIs(t *testing.T) {
 
 func TestFlowsThatComeAlongAreValid(t *testing.T) {
 	t.Parallel()
-	for _, folder := range []string{"flows", "test/flows", "../examples/flows"} {
+	for _, folder := range []string{"flows", "../examples/flows"} {
 		flows, err := manifest.ReadPaths(nil, folder)
 		if err != nil || len(flows) == 0 {
 			t.Errorf("%s has %d flows, error %v", folder, len(flows), err)

@@ -43,7 +43,7 @@ var standIns = []standIn{
 	{
 		variable: "SCHEDULER_IMAGE",
 		fill: func(ctx context.Context, _ *testing.T, l *layer) {
-			l.busybox("sh", "crond", "mkdir", "cp", "cat")
+			l.busybox("sh", "crond", "mkdir", "cp", "cat", "sleep")
 			l.program(ctx, "curl")
 			l.text("etc/passwd", "root:x:0:0:root:/:/bin/sh\n")
 			l.text("etc/group", "root:x:0:\n")
@@ -62,8 +62,8 @@ var standIns = []standIn{
 		},
 	},
 	{
-		variable: "WORKER_RUNTIME_IMAGE", // the flows of this test call sleep
-		fill:     func(_ context.Context, _ *testing.T, l *layer) { l.busybox("sleep") },
+		variable: "WORKER_RUNTIME_IMAGE", // what the flows of this test call
+		fill:     func(_ context.Context, _ *testing.T, l *layer) { l.busybox("sh", "sleep", "date") },
 	},
 }
 

@@ -102,7 +102,7 @@ func (l *layer) tree(path, from string, skip *regexp.Regexp) {
 func (l *layer) program(ctx context.Context, name string) {
 	from, err := exec.LookPath(name)
 	if err != nil {
-		l.fail(fmt.Errorf("%w (make e2e-compose installs it)", err))
+		l.fail(fmt.Errorf("%w (make e2e installs it)", err))
 		return
 	}
 	l.file("bin/"+name, from)

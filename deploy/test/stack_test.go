@@ -23,24 +23,23 @@ type stack struct {
 	compose  []string // the command: docker compose, or docker-compose
 	settings []string // environment of every call
 	secrets  string   // folder
+	effects  string   // folder in which runs leave their traces
 }
 
 // newStack makes base images and tokens, and sees to it that nothing of the stack is left when the test ends.
 func newStack(ctx context.Context, t *testing.T) *stack {
 	t.Helper()
 	tag := "systole-test-" + strconv.Itoa(os.Getpid())
-	s := &stack{compose: composeCommand(ctx), secrets: filepath.Join(t.TempDir(), "secrets")}
+	dir := t.TempDir()
+	s := &stack{compose: composeCommand(ctx), secrets: filepath.Join(dir, "secrets"), effects: filepath.Join(dir, "effects")}
 	run(ctx, t, nil, "deploy/secrets.sh", s.secrets)
-	flows, err := filepath.Abs("flows")
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { removeImages(t, tag) })
-	s.settings = append(makeStandIns(ctx, t, tag),
-		"COMPOSE_PROJECT_NAME="+tag,
+	s.settings = append(makeStandIns(ctx, t, tag), writeLoad(t, dir)...)
+	s.settings = append(s.settings,
+		"COMPOSE_PROJECT_NAME="+tag, "COMPOSE_FILE=docker-compose.yml:deploy/test/load.yml",
 		"DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0", // BuildKit would look for the stand-ins in a registry
 		"SYSTOLE_IMAGE=systole:"+tag, "WORKER_IMAGE=systole-worker:"+tag, "SYSTOLE_VERSION="+tag,
-		"SECRETS_DIR="+s.secrets, "FLOWS_DIR="+flows, "WORKER_CONCURRENCY=2",
+		"SECRETS_DIR="+s.secrets, "WORKER_CONCURRENCY="+strconv.Itoa(workerSlots),
 		"GATEWAY_PUBLISH=127.0.0.1:0", "CONSOLE_PUBLISH=127.0.0.1:0",
 	)
 	t.Cleanup(func() { s.tearDown(t) })
@@ -72,20 +71,37 @@ func (s *stack) address(ctx context.Context, t *testing.T, service, port string)
 	return "http://" + strings.TrimSpace(s.do(ctx, t, "port", service, port))
 }
 
+// scale starts or stops containers of a service until there are so many, and leaves the others alone.
+func (s *stack) scale(ctx context.Context, t *testing.T, service string, count int) {
+	t.Helper()
+	s.do(ctx, t, "up", "--detach", "--no-build", "--no-recreate", "--no-deps", "--scale", service+"="+strconv.Itoa(count), service)
+}
+
+// containers gives the ids of the containers of a service, or of all.
+func (s *stack) containers(ctx context.Context, t *testing.T, service ...string) []string {
+	t.Helper()
+	return strings.Fields(s.do(ctx, t, append([]string{"ps", "-a", "-q"}, service...)...))
+}
+
 // states gives state and health of each container of a service, such as "running healthy".
 func (s *stack) states(ctx context.Context, t *testing.T, service string) []string {
 	t.Helper()
-	const format = `{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.ExitCode}}{{end}}`
-	ids := strings.Fields(s.do(ctx, t, "ps", "-a", "-q", service))
-	if len(ids) == 0 {
-		return nil
+	var states []string
+	for _, container := range s.containers(ctx, t, service) {
+		states = append(states, inspect(ctx, t, container,
+			"{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.ExitCode}}{{end}}"))
 	}
-	out := run(ctx, t, nil, "docker", append([]string{"inspect", "--format", format}, ids...)...)
-	return strings.Split(strings.TrimSpace(out), "\n")
+	return states
 }
 
-// token gives one of the stack's tokens.
-func (s *stack) token(t *testing.T, name string) string {
+// inspect gives what the engine says of a container.
+func inspect(ctx context.Context, t *testing.T, container, format string) string {
+	t.Helper()
+	return strings.TrimSpace(run(ctx, t, nil, "docker", "inspect", "--format", format, container))
+}
+
+// secret gives one of the stack's secrets.
+func (s *stack) secret(t *testing.T, name string) string {
 	t.Helper()
 	token, err := os.ReadFile(filepath.Join(s.secrets, name))
 	if err != nil {
