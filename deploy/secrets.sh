@@ -1,19 +1,64 @@
 #!/bin/sh
-# Makes the tokens of the compose stack, 256 random bits each, and leaves the ones that are there.
+# Makes the tokens and passwords of a deployment, 256 random bits each, and leaves the ones that are there; then the files
+# with them that NATS and Redis read.
+#
+#   deploy/secrets.sh [folder]     default: secrets beside this script
+#
 # Compose mounts a secret with the owner and mode that it has here, and Systole runs as another user than you: so each
 # file may be read by all, and the folder around them only by you.
 set -eu
-dir=${1:-$(dirname "$0")/secrets}
+here=$(dirname "$0")
+dir=${1:-$here/secrets}
+
+tokens="heartbeat_token api_token"
+nats_users="gateway worker console billing operator monitor"
+redis_users="worker console monitor replica sentinel operator"
+
+# put writes standard input to a file, beside it first, so that the file is there whole or not at all. Secrets go through
+# pipes and printf, which is the shell's own: others could read the arguments of a program.
+put() {
+	(umask 077 && cat >"$dir/.$1.new")
+	chmod 444 "$dir/.$1.new"
+	mv -f "$dir/.$1.new" "$dir/$1"
+}
+
+make_secret() {
+	if [ -s "$dir/$1" ]; then
+		echo "kept $dir/$1"
+		return
+	fi
+	od -An -N32 -tx1 /dev/urandom | tr -d ' \n' | put "$1"
+	echo "made $dir/$1"
+}
+
+sha256() {
+	if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1
+}
+
 mkdir -p "$dir"
 chmod 700 "$dir"
-for name in heartbeat_token api_token; do
-	if [ -s "$dir/$name" ]; then
-		echo "kept $dir/$name"
-		continue
-	fi
-	# Written beside and moved, so that a file is there whole or not at all.
-	(umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$dir/.$name.new")
-	chmod 444 "$dir/.$name.new"
-	mv "$dir/.$name.new" "$dir/$name"
-	echo "made $dir/$name"
-done
+for name in $tokens; do make_secret "$name"; done
+for user in $nats_users; do make_secret "nats_${user}_password"; done
+for user in $redis_users; do make_secret "redis_${user}_password"; done
+
+for user in $nats_users; do
+	printf 'nats_%s: "%s"\n' "$user" "$(cat "$dir/nats_${user}_password")"
+done | put nats_passwords.conf
+
+for user in $redis_users; do
+	printf 's/@redis_%s@/%s/\n' "$user" "$(sha256 <"$dir/redis_${user}_password")"
+done | sed -f - -e '/^#/d' -e '/^$/d' -e ':join' -e '/\\$/{' -e N -e 's/ *\\\n */ /' -e 'b join' -e '}' \
+	"$here/redis/users.acl.template" | put redis_users.acl
+
+printf 'masteruser replica\nmasterauth %s\n' "$(cat "$dir/redis_replica_password")" | put redis_replication-auth.conf
+
+# Anybody may ask a Sentinel where the master is; only Sentinels may do more.
+{
+	password=$(cat "$dir/redis_sentinel_password")
+	printf 'sentinel auth-user main sentinel\nsentinel auth-pass main %s\n' "$password"
+	printf 'sentinel sentinel-user sentinel\nsentinel sentinel-pass %s\n' "$password"
+	printf 'user sentinel on #%s allchannels +@all\n' "$(sha256 <"$dir/redis_sentinel_password")"
+	printf 'user default on nopass resetchannels &* -@all +ping +info +subscribe +psubscribe +client|setname'
+	printf ' +sentinel|get-master-addr-by-name +sentinel|sentinels +sentinel|replicas +sentinel|slaves +sentinel|master\n'
+} | put redis_sentinel-auth.conf
+echo "made $dir/nats_passwords.conf and $dir/redis_*: load them with a restart"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // ConnConfig says how to reach Redis. One URL is a single server; several are a Cluster, or with Master the Sentinels
@@ -28,6 +29,8 @@ func Connect(cfg ConnConfig) (redis.UniversalClient, error) {
 	}
 	options := &redis.UniversalOptions{
 		MasterName: cfg.Master, ClientName: cfg.Name, PoolSize: cfg.PoolSize, TLSConfig: cfg.TLS,
+		// Neither is needed, and users with few rights would be refused both: the client's version, and Redis' word of upgrades.
+		DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		MaxRetries: -1, ContextTimeoutEnabled: true, DialTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second,
 	}
 	for i, address := range cfg.URLs {

@@ -70,8 +70,12 @@ func (s *storer) attempt(ctx context.Context, stream string, msg *nats.Msg) (*je
 	return s.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0))
 }
 
-// ensure makes missing streams. Of many callers at once the first does it for all; if it fails, the next one tries.
+// ensure makes missing streams, or gives ErrNoStream where they are foreign. Of many callers at once the first does it for
+// all; if it fails, the next one tries.
 func (s *storer) ensure(ctx context.Context) error {
+	if s.streams.Foreign {
+		return ErrNoStream
+	}
 	before := s.ensured.Load()
 	select {
 	case s.turn <- struct{}{}:

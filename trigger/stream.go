@@ -13,6 +13,9 @@ import (
 // ErrStreamConflict says that a stream of our name exists and is not ours, or is set up so that it cannot serve.
 var ErrStreamConflict = errors.New("an existing stream stands in the way")
 
+// ErrNoStream says that a stream is missing that somebody else is to make.
+var ErrNoStream = errors.New("the stream is missing, and may not be made here")
+
 // EnsureStreams creates the streams that are missing and checks those that exist. What can be changed without losing
 // a message is changed to what cfg says, and so are the bounds of events and of dead letters, of which the oldest go; anything else that
 // differs is an ErrStreamConflict that names the setting. A stream in conflict does not keep the others from being made.

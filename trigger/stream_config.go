@@ -38,6 +38,10 @@ type StreamConfig struct {
 	EventMessages   int64         // how many events are kept, 100 or more; DefaultEventMessages
 	DeadTTL         time.Duration // how long messages that could not be accepted are kept, 1m or more; DefaultDeadTTL
 	DeadMessages    int64         // how many of those are kept, 100 or more; DefaultDeadMessages
+
+	// Foreign streams are made by somebody else: one that is missing is an ErrNoStream until it is there, and JetStream
+	// is not asked for it. For users of NATS that may not make streams. EnsureStreams does not look at it.
+	Foreign bool
 }
 
 // Validate reports every field that is out of bounds.

@@ -44,6 +44,9 @@ func natsOptions(cfg config.NATS, name string) ([]nats.Option, error) {
 	if cfg.User != "" {
 		options = append(options, nats.UserInfo(cfg.User, cfg.Password.Reveal()))
 	}
+	if cfg.InboxPrefix != "" {
+		options = append(options, nats.CustomInboxPrefix(cfg.InboxPrefix))
+	}
 	tls, err := cfg.TLS.Client()
 	if err != nil {
 		return nil, fmt.Errorf("nats.tls: %w", err)
@@ -59,7 +62,7 @@ func streamConfig(cfg config.NATS) trigger.StreamConfig {
 	return trigger.StreamConfig{
 		Prefix: cfg.Prefix, BeatTTL: cfg.BeatTTL, Replicas: cfg.Replicas, DuplicateWindow: cfg.DuplicateWindow,
 		EventTTL: cfg.EventTTL, EventBytes: int64(cfg.EventBytes), EventMessages: int64(cfg.EventMessages),
-		DeadTTL: cfg.DeadTTL, DeadMessages: int64(cfg.DeadMessages),
+		DeadTTL: cfg.DeadTTL, DeadMessages: int64(cfg.DeadMessages), Foreign: !cfg.MakeStreams,
 	}
 }
 

@@ -24,6 +24,9 @@ func (l *loader) checkNATS() {
 		l.bad("nats.url", "a user in the address beside nats.user or nats.creds_file", "one of them")
 	}
 	l.match("nats.prefix", n.Prefix, prefixPattern, "1 to 4 tokens joined by dots, each "+nameAllowed)
+	if n.InboxPrefix != "" {
+		l.match("nats.inbox_prefix", n.InboxPrefix, inboxPattern, "1 to 4 tokens joined by dots, each 1 to 63 of a-z, A-Z, 0-9, _ and -")
+	}
 	within(l, "nats.beat_ttl", n.BeatTTL, time.Second, 365*24*time.Hour)
 	if !l.faulty["nats.beat_ttl"] {
 		l.checkWindow(&l.cfg.NATS)

@@ -42,6 +42,8 @@ type NATS struct {
 	BeatTTL         time.Duration `koanf:"beat_ttl"`         // how long the newest beat of a group is kept
 	DuplicateWindow time.Duration `koanf:"duplicate_window"` // how long an Idempotency-Key is remembered
 	AckTimeout      time.Duration `koanf:"ack_timeout"`      // how long the gateway waits for JetStream before it answers 503
+	InboxPrefix     string        `koanf:"inbox_prefix"`     // of the subjects that replies come to, such as _INBOX.worker; _INBOX if empty
+	MakeStreams     bool          `koanf:"make_streams"`     // false: the role waits until another has made them
 	Replicas        int           `koanf:"replicas"`         // of each stream
 	EventTTL        time.Duration `koanf:"event_ttl"`        // how long events are kept
 	EventBytes      Size          `koanf:"event_bytes"`      // of all events that are kept; the oldest go first

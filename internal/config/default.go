@@ -10,7 +10,7 @@ func Default() Config {
 	return Config{
 		Log: Log{Level: "info", Format: "text"},
 		NATS: NATS{
-			URL: urls("nats://127.0.0.1:4222"), Prefix: "systole", Replicas: 1,
+			URL: urls("nats://127.0.0.1:4222"), Prefix: "systole", MakeStreams: true, Replicas: 1,
 			BeatTTL: 24 * time.Hour, DuplicateWindow: 2 * time.Minute, AckTimeout: 5 * time.Second,
 			EventTTL: 7 * 24 * time.Hour, EventBytes: 64 << 20, EventMessages: 200_000, DeadTTL: 7 * 24 * time.Hour, DeadMessages: 10_000,
 		},

@@ -21,6 +21,8 @@ func TestEveryRuleRefusesWhatIsOutsideOfIt(t *testing.T) {
 		{"nats.url", "nats://a:4222?x=1", "without parameters"},
 		{"nats.url", ",", "one address"},
 		{"nats.prefix", "a.*", "tokens joined by dots"},
+		{"nats.inbox_prefix", "_INBOX.>", "tokens joined by dots"},
+		{"nats.make_streams", "perhaps", "true or false"},
 		{"nats.beat_ttl", "1ms", "1s"},
 		{"nats.duplicate_window", "25h", "24h"},
 		{"nats.ack_timeout", "0", "10ms"},
