@@ -2,6 +2,8 @@
 package deploy_test
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +28,9 @@ type composeFile struct {
 		ReadOnly    bool     `yaml:"read_only"`
 		Privileged  bool
 		Restart     string
+		Entrypoint  any
+		Command     any
+		Environment map[string]any
 	}
 	Networks map[string]struct{ Internal bool }
 }
@@ -104,6 +109,25 @@ func TestComposeKeepsRedisAndNATSWhereOnlySystoleIs(t *testing.T) {
 	}
 }
 
+func TestComposeHasNoPasswordButInFiles(t *testing.T) {
+	t.Parallel()
+	secret := regexp.MustCompile(`PASSWORD|TOKEN|SECRET|_KEY`)
+	argument := regexp.MustCompile(`://[^/@ ]*:[^/@ ]+@|--?(pass|requirepass|user=|auth|a )`)
+	for name, service := range readCompose(t).Services {
+		for variable, value := range service.Environment {
+			if secret.MatchString(variable) && !strings.HasSuffix(variable, "_FILE") {
+				t.Errorf("%s has %s in its environment, want the name of a file", name, variable)
+			}
+			if found := argument.FindString(fmt.Sprint(value)); found != "" {
+				t.Errorf("%s has %s=%v, which holds %q", name, variable, value, found)
+			}
+		}
+		if found := argument.FindString(fmt.Sprint(service.Entrypoint, service.Command)); found != "" {
+			t.Errorf("%s is started with %q", name, found)
+		}
+	}
+}
+
 func TestFlowsThatComeAlongAreValid(t *testing.T) {
 	t.Parallel()
 	for _, folder := range []string{"flows", "../examples/flows"} {
@@ -122,7 +146,7 @@ func TestSecretsAreRandomAndStayWhenTheyAreThere(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		made := map[string]string{}
-		for _, name := range []string{"heartbeat_token", "api_token"} {
+		for _, name := range []string{"heartbeat_token", "api_token", "nats_gateway_password", "redis_worker_password"} {
 			secret, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil {
 				t.Fatal(err)
@@ -137,8 +161,8 @@ func TestSecretsAreRandomAndStayWhenTheyAreThere(t *testing.T) {
 			t.Errorf("%s is not 64 hexadecimal digits, but %d characters", name, len(secret))
 		}
 	}
-	if first["heartbeat_token"] == first["api_token"] {
-		t.Error("both secrets are the same")
+	if distinct := slices.Compact(slices.Sorted(maps.Values(first))); len(distinct) != len(first) {
+		t.Error("two secrets are the same")
 	}
 	if err := os.Remove(filepath.Join(dir, "api_token")); err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ var standIns = []standIn{
 		fill: func(ctx context.Context, _ *testing.T, l *layer) {
 			l.program(ctx, "redis-server")
 			l.program(ctx, "redis-cli")
+			l.busybox("sh", "cat", "grep") // for the health check
 			l.dir("data", 0o755, 999, 1000)
 		},
 	},
