@@ -11,7 +11,7 @@ here=$(dirname "$0")
 dir=${1:-$here/secrets}
 
 tokens="heartbeat_token api_token"
-nats_users="gateway worker console billing operator monitor"
+nats_users="gateway worker console scheduler billing operator monitor"
 redis_users="worker console monitor replica sentinel operator"
 
 # put writes standard input to a file, beside it first, so that the file is there whole or not at all. Secrets go through

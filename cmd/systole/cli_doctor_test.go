@@ -24,8 +24,7 @@ func servers(t *testing.T) (natsServer *testenv.NATSServer, redis *testenv.Redis
 
 func TestDoctorFindsHealthyServersFine(t *testing.T) {
 	t.Parallel()
-	_, _, environ := servers(t)
-	run(t, environ, "doctor").
+	run(t, newStand(t).environ("worker"), "doctor").
 		expect(t, exitFine, "ok       settings are valid", "ok       NATS at nats://127.0.0.1", "ok       the streams", "ok       Redis at redis://127.0.0.1", "commands are", "strict", "nothing is wrong").
 		without(t, "warning", "wrong  ")
 }

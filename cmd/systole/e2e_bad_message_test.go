@@ -8,7 +8,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 )
@@ -74,7 +73,7 @@ func TestBeatThatClaimsAnotherTimeChangesNothing(t *testing.T) {
 // awaitDead waits for the one message that is kept on systole.dead.beat.
 func (s *stand) awaitDead() *jetstream.RawStreamMsg {
 	s.t.Helper()
-	js, err := jetstream.New(testenv.Connect(s.t, s.nats.URL))
+	js, err := jetstream.New(s.operator())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,18 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
@@ -21,39 +22,58 @@ import (
 // longest bounds every wait of these tests.
 const longest = 60 * time.Second
 
-// stand is a Redis and a NATS of the test's own, to which it adds systole processes.
+// stand is a Redis and a NATS of the test's own, to which it adds systole processes. Both are configured with the files of
+// deploy, so that each role may do what it does there and no more.
 type stand struct {
-	t     *testing.T
-	redis *testenv.RedisServer
-	nats  *testenv.NATSServer
-	store *store.Store
-	dir   string // what flows write to
+	t        *testing.T
+	deployed *testenv.Deployment
+	redis    *testenv.RedisServer
+	nats     *testenv.NATSServer
+	store    *store.Store // as the console has it
+	daemons  []*daemon
+	dir      string       // what flows write to
 }
 
 func newStand(t *testing.T) *stand {
 	t.Helper()
-	s := &stand{t: t, redis: testenv.StartRedis(t), nats: testenv.StartNATS(t), dir: t.TempDir()}
-	client := redis.NewClient(&redis.Options{Addr: s.redis.Addr, MaxRetries: -1})
-	t.Cleanup(func() { _ = client.Close() })
+	d := testenv.Deploy(t)
+	s := &stand{t: t, deployed: d, redis: d.StartRedis(t), nats: d.StartNATS(t), dir: t.TempDir()}
 	var err error
-	if s.store, err = store.New(client, store.Config{}); err != nil {
+	if s.store, err = store.New(d.Redis(t, s.redis.Addr, "console"), store.Config{}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.nobodyWasRefused)
 	return s
+}
+
+// nobodyWasRefused fails the test if a role has tried what its users of NATS and Redis may not do.
+func (s *stand) nobodyWasRefused() {
+	for _, d := range s.daemons {
+		if said := d.everything(); strings.Contains(said, "Permissions Violation") || strings.Contains(said, "NOPERM") {
+			s.t.Errorf("%s tried what it may not do:\n%s", d.name, said)
+		}
+	}
+	ctx := context.Background() // that of the test has ended
+	refused, err := s.deployed.Redis(s.t, s.redis.Addr, "operator").Do(ctx, "ACL", "LOG").Slice()
+	if err != nil || len(refused) > 0 {
+		s.t.Errorf("Redis refused %v (%v)", refused, err)
+	}
 }
 
 // start starts a role on its servers, with settings of its own, and does not wait for it.
 func (s *stand) start(role, name string, settings ...string) *daemon {
 	s.t.Helper()
-	return spawn(s.t, name, []string{role}, s.environ(settings...)...)
+	d := spawn(s.t, name, []string{role}, s.environ(role, settings...)...)
+	s.daemons = append(s.daemons, d)
+	return d
 }
 
 // environ is what a role needs to know of the servers, and settings after that.
-func (s *stand) environ(settings ...string) []string {
-	return append([]string{
+func (s *stand) environ(role string, settings ...string) []string {
+	return slices.Concat(s.deployed.Settings(role), []string{
 		"SYSTOLE_REDIS__URL=" + s.redis.URL(), "SYSTOLE_NATS__URL=" + s.nats.URL,
 		"SYSTOLE_METRICS__LISTEN=127.0.0.1:0", "SYSTOLE_GATEWAY__LISTEN=127.0.0.1:0",
-	}, settings...)
+	}, settings)
 }
 
 // workers starts workers named w1, w2, …, with as many slots each, and waits until they hear heartbeats.
@@ -135,7 +155,7 @@ func (s *stand) publish(payload string) {
 
 func (s *stand) publishMsg(msg *nats.Msg) {
 	s.t.Helper()
-	nc := testenv.Connect(s.t, s.nats.URL)
+	nc := s.deployed.NATS(s.t, s.nats.URL, "scheduler")
 	defer nc.Close()
 	if err := nc.PublishMsg(msg); err != nil {
 		s.t.Fatal(err)
@@ -143,6 +163,12 @@ func (s *stand) publishMsg(msg *nats.Msg) {
 	if err := nc.Flush(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// operator is a connection for those who look behind the scenes; no role may do as much.
+func (s *stand) operator() *nats.Conn {
+	s.t.Helper()
+	return s.deployed.NATS(s.t, s.nats.URL, "operator")
 }
 
 // beats are all heartbeats that Redis knows, the oldest first.

@@ -32,7 +32,7 @@ func TestANameThatIsReboundReachesNothingThatIsNotAllowed(t *testing.T) {
 	resolver := folder(t, map[string]string{"resolv.conf": "nameserver " + names.host + "\n"}) + "/resolv.conf"
 	const become = `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`
 	w := spawnCommand(t, "w1", exec.Command("unshare", "-m", "sh", "-c", become, "sh", resolver, os.Args[0], "worker"),
-		s.environ("SYSTOLE_WORKER__ID=w1", "SYSTOLE_EXECUTOR__HTTP__ALLOW=127.0.0.2/32")...)
+		s.environ("worker", "SYSTOLE_WORKER__ID=w1", "SYSTOLE_EXECUTOR__HTTP__ALLOW=127.0.0.2/32")...)
 	w.awaitReady()
 	call := func(name string, beat int) store.Run {
 		s.putFlow(store.DataFlow{Name: name, HTTP: &store.HTTPSpec{URL: "http://rebound.test:" + port}})

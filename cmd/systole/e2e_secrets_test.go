@@ -9,9 +9,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/redis/go-redis/v9"
 
-	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
 )
 
@@ -81,7 +79,7 @@ func TestASecretReachesItsFlowAndNothingElse(t *testing.T) {
 // hear collects what is published on a subject; the function gives all of it.
 func (s *stand) hear(subject string) func() string {
 	s.t.Helper()
-	nc := testenv.Connect(s.t, s.nats.URL)
+	nc := s.operator()
 	heard := newLines()
 	if _, err := nc.Subscribe(subject, func(m *nats.Msg) { fmt.Fprintln(heard, m.Header, string(m.Data)) }); err != nil {
 		s.t.Fatal(err)
@@ -102,8 +100,7 @@ func (d *daemon) everything() string {
 // everythingInRedis is each key with all that is in it.
 func (s *stand) everythingInRedis() string {
 	s.t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: s.redis.Addr})
-	defer client.Close()
+	client := s.deployed.Redis(s.t, s.redis.Addr, "operator")
 	var all strings.Builder
 	keys := client.Scan(s.t.Context(), 0, "*", 1000).Iterator()
 	for keys.Next(s.t.Context()) {

@@ -16,6 +16,8 @@ type NATSServer struct {
 	URL string
 
 	options server.Options
+	config  string                // a configuration file, if there is one; then of options only address and StoreDir count
+	change  func(*server.Options) // what else is to differ from the file; may be nil
 }
 
 // StartNATS starts a server of the test's own. Tests that do not disturb the server share the one of NATS.
@@ -68,9 +70,9 @@ func NATSURL(t testing.TB) (url, prefix string) {
 }
 
 // Connect opens a connection that is closed when the test ends.
-func Connect(t testing.TB, url string) *nats.Conn {
+func Connect(t testing.TB, url string, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	nc, err := nats.Connect(url, append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,9 +100,39 @@ func newNATS(dir string) (*NATSServer, error) {
 	return s, s.start()
 }
 
+// startConfigured starts a server of the test's own from a configuration file. Port and folder are the test's, and what
+// change says wins over the file, as flags of nats-server do.
+func startConfigured(t testing.TB, config string, change func(*server.Options)) *NATSServer {
+	t.Helper()
+	port, err := FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &NATSServer{config: config, change: change, options: server.Options{
+		Host: "127.0.0.1", Port: port, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+	}}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
 func (s *NATSServer) start() error {
-	options := s.options
-	ns, err := server.NewServer(&options)
+	options := s.options.Clone()
+	if s.config != "" { // read anew at each start: a server keeps its state in what it was given
+		file, err := server.ProcessConfigFile(s.config)
+		if err != nil {
+			return err
+		}
+		file.Host, file.Port, file.HTTPPort, file.StoreDir = options.Host, options.Port, 0, options.StoreDir
+		file.NoLog, file.NoSigs = options.NoLog, options.NoSigs
+		if s.change != nil {
+			s.change(file)
+		}
+		options = file
+	}
+	ns, err := server.NewServer(options)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,9 @@ type RedisServer struct {
 	Addr string // host:port
 	Dir  string
 
-	args []string
-	cmd  *exec.Cmd
+	args  []string
+	login redis.Options // as whom to ask whether it is up
+	cmd   *exec.Cmd
 }
 
 // URL is the server's address as redis.url takes it.
@@ -111,7 +112,9 @@ func (s *RedisServer) Start() error {
 	if err := startLocked(s.cmd); err != nil {
 		return fmt.Errorf("start redis-server: %w", err)
 	}
-	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
+	options := s.login
+	options.Addr, options.MaxRetries = s.Addr, -1
+	client := redis.NewClient(&options)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
