@@ -30,6 +30,7 @@ type stand struct {
 	redis    *testenv.RedisServer
 	nats     *testenv.NATSServer
 	store    *store.Store // as the console has it
+	settings []string     // of each role
 	daemons  []*daemon
 	dir      string       // what flows write to
 }
@@ -37,9 +38,15 @@ type stand struct {
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	d := testenv.Deploy(t)
-	s := &stand{t: t, deployed: d, redis: d.StartRedis(t), nats: d.StartNATS(t), dir: t.TempDir()}
+	return standOver(t, d.StartRedis(t), d.StartNATS(t))
+}
+
+// standOver is a stand whose servers are configured in another way, and what roles have to be told of that.
+func standOver(t *testing.T, redis *testenv.RedisServer, nats *testenv.NATSServer, settings ...string) *stand {
+	t.Helper()
+	s := &stand{t: t, deployed: testenv.Deploy(t), redis: redis, nats: nats, settings: settings, dir: t.TempDir()}
 	var err error
-	if s.store, err = store.New(d.Redis(t, s.redis.Addr, "console"), store.Config{}); err != nil {
+	if s.store, err = store.New(s.deployed.Redis(t, redis, "console"), store.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.nobodyWasRefused)
@@ -54,7 +61,7 @@ func (s *stand) nobodyWasRefused() {
 		}
 	}
 	ctx := context.Background() // that of the test has ended
-	refused, err := s.deployed.Redis(s.t, s.redis.Addr, "operator").Do(ctx, "ACL", "LOG").Slice()
+	refused, err := s.deployed.Redis(s.t, s.redis, "operator").Do(ctx, "ACL", "LOG").Slice()
 	if err != nil || len(refused) > 0 {
 		s.t.Errorf("Redis refused %v (%v)", refused, err)
 	}
@@ -73,7 +80,7 @@ func (s *stand) environ(role string, settings ...string) []string {
 	return slices.Concat(s.deployed.Settings(role), []string{
 		"SYSTOLE_REDIS__URL=" + s.redis.URL(), "SYSTOLE_NATS__URL=" + s.nats.URL,
 		"SYSTOLE_METRICS__LISTEN=127.0.0.1:0", "SYSTOLE_GATEWAY__LISTEN=127.0.0.1:0",
-	}, settings)
+	}, s.settings, settings)
 }
 
 // workers starts workers named w1, w2, …, with as many slots each, and waits until they hear heartbeats.

@@ -100,7 +100,7 @@ func (d *daemon) everything() string {
 // everythingInRedis is each key with all that is in it.
 func (s *stand) everythingInRedis() string {
 	s.t.Helper()
-	client := s.deployed.Redis(s.t, s.redis.Addr, "operator")
+	client := s.deployed.Redis(s.t, s.redis, "operator")
 	var all strings.Builder
 	keys := client.Scan(s.t.Context(), 0, "*", 1000).Iterator()
 	for keys.Next(s.t.Context()) {

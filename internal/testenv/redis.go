@@ -29,7 +29,17 @@ type RedisServer struct {
 }
 
 // URL is the server's address as redis.url takes it.
-func (s *RedisServer) URL() string { return "redis://" + s.Addr }
+func (s *RedisServer) URL() string {
+	if s.login.TLSConfig != nil {
+		return "rediss://" + s.Addr
+	}
+	return "redis://" + s.Addr
+}
+
+func portOf(addr string) string {
+	_, port, _ := strings.Cut(addr, ":")
+	return port
+}
 
 // StartRedis starts a redis-server of the test's own, with appendonly on and extra arguments after that; it is killed
 // when the test ends. Tests that do not disturb the server share the one of Redis.

@@ -1,0 +1,209 @@
+package deploy_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/systole-run/systole/internal/testenv"
+)
+
+// redisUser is what a user of deploy/redis/users.acl.template may do, and what stands beside it that it may not.
+type redisUser struct{ may, mayNot []string }
+
+// meddling is what no process of Systole needs.
+var meddling = []string{
+	"FLUSHALL", "FLUSHDB", "KEYS *", "SCAN 0", "CONFIG GET requirepass", "CONFIG SET appendonly no", "DEBUG SLEEP 0", "ACL LIST", "ACL WHOAMI", "ACL SETUSER x",
+	"SHUTDOWN NOSAVE", "SAVE", "BGREWRITEAOF", "REPLICAOF NO ONE", "MONITOR", "CLIENT LIST", "CLIENT KILL ID 1", "MODULE LIST", "SCRIPT FLUSH",
+	"FUNCTION LIST", "SUBSCRIBE x", "PUBLISH x y", "DEL systole:a", "RENAME systole:a systole:b", "SWAPDB 0 1", "MIGRATE h 1 systole:a 0 1", "SELECT 1", "EVAL redis.call('flushall') 0",
+	"EVAL redis.call('hset',KEYS[1],'a','b') 1 other:a", "EVAL redis.call('hset','other:a','a','b') 0", "HGET other:a b", "HSET systol a b",
+}
+
+var redisUsers = map[string]redisUser{
+	"worker":  {[]string{"PING", "INFO server", "HSET systole:a b c", "ZADD systole:z 1 a", "EVAL redis.call('hset',KEYS[1],'a','b') 1 systole:a"}, append([]string{"HKEYS systole:a", "SADD systole:s a"}, meddling...)},
+	"console": {[]string{"PING", "INFO server", "HKEYS systole:a", "SADD systole:s a", "EVAL redis.call('hset',KEYS[1],'a','b') 1 systole:a"}, meddling},
+	"monitor": {[]string{"PING", "INFO", "LATENCY LATEST", "LATENCY HISTORY command"}, append([]string{"HGET systole:a b", "LATENCY RESET"}, meddling...)},
+	"replica": {[]string{"PING", "REPLCONF listening-port 1"}, append([]string{"HGET systole:a b", "INFO"}, meddling...)},
+	"sentinel": {[]string{"PING", "INFO", "ROLE", "PUBLISH __sentinel__:hello x", "CLIENT KILL ID 1"},
+		append([]string{"HGET systole:a b"}, slices.DeleteFunc(slices.Clone(meddling), func(c string) bool { // what failing over takes
+			return c == "REPLICAOF NO ONE" || strings.HasPrefix(c, "CLIENT KILL")
+		})...)},
+	"operator": {[]string{"PING", "KEYS *", "ACL LIST", "CONFIG GET appendfsync", "HGET other:a b"}, nil},
+}
+
+// denial is how Redis refuses: by the user's rights, in a script in other words, and DEBUG to everybody before it looks at those.
+var denial = regexp.MustCompile(`^NOPERM|The user executing the script can't|ACL failure in script|^ERR DEBUG command not allowed`)
+
+// R2.5
+func TestAUserOfRedisMayDoWhatItsRoleDoesAndNothingBeside(t *testing.T) {
+	t.Parallel()
+	d := testenv.Deploy(t)
+	server := d.StartRedis(t)
+	for user, rights := range redisUsers {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			client := d.Redis(t, server, user)
+			for _, command := range rights.may {
+				if err := do(t, client, command); err != nil {
+					t.Errorf("%s: got %v, want no error", command, err)
+				}
+			}
+			for _, command := range rights.mayNot {
+				if err := do(t, client, command); err == nil || !denial.MatchString(err.Error()) {
+					t.Errorf("%s: got %v, want NOPERM", command, err)
+				}
+			}
+		})
+	}
+}
+
+func do(t *testing.T, client *redis.Client, command string) error {
+	t.Helper()
+	var args []any
+	for _, arg := range strings.Fields(command) {
+		args = append(args, arg)
+	}
+	if script, rest, found := strings.Cut(strings.TrimPrefix(command, "EVAL "), ") "); found {
+		args = []any{"EVAL", script + ")"}
+		for _, arg := range strings.Fields(rest) {
+			args = append(args, arg)
+		}
+	}
+	err := client.Do(t.Context(), args...).Err()
+	if err == redis.Nil {
+		return nil
+	}
+	return err
+}
+
+func TestRedisLetsNobodyInWithoutAPassword(t *testing.T) {
+	t.Parallel()
+	d := testenv.Deploy(t)
+	server := d.StartRedis(t)
+	for name, options := range map[string]redis.Options{
+		"nobody": {}, "default": {Username: "default", Password: "x"}, "no password": {Username: "worker", Password: "x"},
+		"another's": {Username: "worker", Password: d.Secret(t, "redis_console_password")},
+	} {
+		options.Addr = server.Addr
+		client := redis.NewClient(&options)
+		if err := client.Ping(t.Context()).Err(); err == nil || !strings.Contains(err.Error(), "NOAUTH") && !strings.Contains(err.Error(), "WRONGPASS") {
+			t.Errorf("%s: got %v", name, err)
+		}
+		_ = client.Close()
+	}
+}
+
+// What is written in a transaction, as scripts write, is there after a restart: Redis 7.0 loads it in the name of the user default.
+func TestARestartOfRedisKeepsWhatScriptsWrote(t *testing.T) {
+	t.Parallel()
+	d := testenv.Deploy(t)
+	server := d.StartRedis(t)
+	worker := d.Redis(t, server, "worker")
+	if err := do(t, worker, "EVAL redis.call('hset',KEYS[1],'a','b')redis.call('hset',KEYS[2],'a','b') 2 systole:x systole:y"); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"systole:x", "systole:y"} {
+		if got, err := d.Redis(t, server, "worker").HGet(t.Context(), key, "a").Result(); got != "b" {
+			t.Errorf("%s: got %q and %v", key, got, err)
+		}
+	}
+}
+
+func TestRedisKeepsWhatItAnsweredAndEvictsNothing(t *testing.T) {
+	t.Parallel()
+	d := testenv.Deploy(t)
+	operator := d.Redis(t, d.StartRedis(t), "operator")
+	for name, want := range map[string]string{
+		"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "protected-mode": "yes", "save": "",
+		"enable-debug-command": "no", "enable-module-command": "no", "enable-protected-configs": "no",
+	} {
+		if got, err := operator.ConfigGet(t.Context(), name).Result(); err != nil || got[name] != want {
+			t.Errorf("%s: got %v and %v, want %q", name, got, err, want)
+		}
+	}
+}
+
+// methods are calls of go-redis that are not named like their command.
+var methods = map[string][]string{
+	"TxPipeline": {"multi", "exec"}, "TxPipelined": {"multi", "exec"}, "Pipeline": nil, "Exec": nil, "Len": nil,
+	"ZRevRangeByScoreWithScores": {"zrevrangebyscore"}, "HMGet": {"hmget"},
+}
+
+// connecting is what the client itself says: its name, the script, and in a Cluster where the slots are.
+var connecting = []string{"client|setname", "cluster|slots", "command", "eval", "evalsha"}
+
+// onlyConsole is what no worker calls: what puts flows, lists them, and deletes dead letters.
+var onlyConsole = []string{"exec", "hkeys", "multi", "sadd", "zmscore"}
+
+// The commands of each user are those that the scripts and the code of the store name: the end-to-end tests, which fail where
+// Redis refuses anything, would not come by every line of a script.
+func TestTheUsersOfRedisHaveTheCommandsThatTheStoreCalls(t *testing.T) {
+	t.Parallel()
+	called := map[string]bool{}
+	for _, command := range connecting {
+		called[command] = true
+	}
+	inScript := regexp.MustCompile(`(?:redis\.p?call|call_batch)\('([A-Za-z]+)'`)
+	for _, found := range inScript.FindAllStringSubmatch(readAll(t, "../store/lua/*.lua"), -1) {
+		called[strings.ToLower(found[1])] = true
+	}
+	inCode := regexp.MustCompile(`\b(?:s\.redis|pipe)\.([A-Z][A-Za-z]+)\(`)
+	for _, found := range inCode.FindAllStringSubmatch(readAll(t, "../store/*.go"), -1) {
+		commands, known := methods[found[1]]
+		if !known {
+			commands = []string{strings.ToLower(found[1])}
+		}
+		for _, command := range commands {
+			called[command] = true
+		}
+	}
+	all := slices.Sorted(maps.Keys(called))
+	if len(all) < 30 {
+		t.Fatalf("found only %v", all)
+	}
+	acl := readAll(t, testenv.Deploy(t).SecretFile("redis_users.acl"))
+	for user, want := range map[string][]string{
+		"console": all, "worker": slices.DeleteFunc(slices.Clone(all), func(c string) bool { return slices.Contains(onlyConsole, c) }),
+	} {
+		rules := regexp.MustCompile(`(?m)^user ` + user + ` on #[0-9a-f]{64} ~systole:\* resetchannels -@all ((?:\+[a-z|]+ ?)+)$`).FindStringSubmatch(acl)
+		if rules == nil {
+			t.Fatalf("%s has other rules than commands, or none:\n%s", user, acl)
+		}
+		have := strings.Fields(strings.ReplaceAll(rules[1], "+", ""))
+		slices.Sort(have)
+		if !slices.Equal(have, want) {
+			t.Errorf("%s may call %v\nthe store calls %v", user, have, want)
+		}
+	}
+}
+
+// readAll gives the content of files, without tests.
+func readAll(t *testing.T, pattern string) string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
