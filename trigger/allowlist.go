@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
@@ -11,16 +12,20 @@ import (
 type AllowList struct {
 	clients clientResolver
 	allow   atomic.Pointer[prefixes]
+	refused *Refusals
 }
 
 // NewAllowList makes a list of networks; an empty one lets everybody through. trusted are the proxies whose
-// X-Forwarded-For is believed.
-func NewAllowList(allow, trusted []netip.Prefix) (*AllowList, error) {
+// X-Forwarded-For is believed. refused, which may be nil, is told of those that are not let through.
+func NewAllowList(allow, trusted []netip.Prefix, refused *Refusals) (*AllowList, error) {
 	proxies, err := newPrefixes("trusted_proxies", trusted)
 	if err != nil {
 		return nil, err
 	}
-	l := &AllowList{clients: clientResolver{trusted: proxies}}
+	if refused == nil {
+		refused = NewRefusals("other", nil, nil)
+	}
+	l := &AllowList{clients: clientResolver{trusted: proxies}, refused: refused}
 	return l, l.Reload(allow)
 }
 
@@ -34,13 +39,27 @@ func (l *AllowList) Reload(allow []netip.Prefix) error {
 	return nil
 }
 
-// Wrap answers 403 to everybody else, before anything of the request is looked at.
+// Wrap answers 403 to everybody else, before anything of the request is looked at. The handler finds the client in Client.
 func (l *AllowList) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if client, known := l.clients.resolve(r); !l.allow.Load().admits(client, known) {
+		client, known := l.clients.resolve(r)
+		if !l.allow.Load().admits(client, known) {
+			l.refused.Refused(r.Context(), r, Refusal{Client: client, Status: http.StatusForbidden, Err: errAddress})
 			problemOf(errAddress).write(w, r.ContentLength != 0)
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, client)))
 	})
+}
+
+type clientKey struct{}
+
+// Client gives the address of the client of a request that came through an AllowList, else that of the peer; the zero
+// value where it is not known.
+func Client(r *http.Request) netip.Addr {
+	if client, ok := r.Context().Value(clientKey{}).(netip.Addr); ok {
+		return client
+	}
+	peer, _ := parseClient(r.RemoteAddr)
+	return peer
 }

@@ -2,34 +2,30 @@ package trigger
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"regexp"
-	"slices"
 	"strings"
+	"time"
 )
 
-// Token is one credential: its value, or the SHA-256 sum of it, and what it is good for. It never prints its secret.
+// Token is one shared secret: its value, or the SHA-256 sum of it, and what it is good for. It never prints its secret.
 type Token struct {
-	Name   string   // who has it; appears in logs
-	Value  string   // the secret itself, of visible ASCII characters; either this or SHA256
-	SHA256 string   // the secret's SHA-256 sum in hex
-	Scopes []string // of ScopeBeat, ScopeRun, ScopeRead, ScopeWrite; none means ScopeBeat only
-	Groups []string // where the scopes hold; none means everywhere
+	Name    string    // who has it; appears in logs
+	Value   string    // the secret itself, of visible ASCII characters; either this or SHA256
+	SHA256  string    // the secret's SHA-256 sum in hex
+	Scopes  []string  // of ScopeBeat, ScopeRun, ScopeRead, ScopeWrite; none means ScopeBeat only
+	Groups  []string  // where the scopes hold; none means everywhere
+	Expires time.Time // from when on it is refused; zero means never
 }
 
-const (
-	maxToken     = 512
-	maxTokenName = 64
-)
+const maxToken = 512
 
-var (
-	secretPattern = regexp.MustCompile(fmt.Sprintf(`^[!-~]{1,%d}$`, maxToken))
-	tokenNames    = regexp.MustCompile(fmt.Sprintf(`^[0-9A-Za-z][0-9A-Za-z._@-]{0,%d}$`, maxTokenName-1))
-)
+var secretPattern = regexp.MustCompile(fmt.Sprintf(`^[!-~]{1,%d}$`, maxToken))
 
 // String names the token without its secret.
 func (t Token) String() string {
@@ -45,27 +41,62 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // MarshalJSON keeps the secret out of JSON.
 func (t Token) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
 
-// entry checks the token, the i-th of its list, and turns it into what the authenticator keeps.
-func (t Token) entry(invalid *InvalidError, i int) entry {
-	field := func(name string) string { return fmt.Sprintf("tokens[%d].%s", i, name) }
-	if !tokenNames.MatchString(t.Name) {
-		invalid.add(field("name"), quote(t.Name), fmt.Sprintf("1 to %d of letters, digits, . _ @ and -", maxTokenName))
+// entry is a token, ready for use.
+type entry struct {
+	sum       [sha256.Size]byte
+	key       []byte // the secret itself, kept of keys that sign
+	expires   time.Time
+	principal Principal
+}
+
+// at gives the principal, as long as the token has not expired.
+func (e *entry) at(now time.Time, kind string) (Principal, error) {
+	if !e.expires.IsZero() && !now.Before(e.expires) {
+		return Principal{}, refusedAs(kind, ReasonExpired).of(e.principal.Name)
 	}
-	for _, scope := range t.Scopes {
-		if !slices.Contains([]string{ScopeBeat, ScopeRun, ScopeRead, ScopeWrite}, scope) {
-			invalid.add(field("scopes"), quote(scope), "beat, run, read or write")
+	return e.principal, nil
+}
+
+// find gives the entry of a token, or nil. Every sum is compared, in constant time, so that how long it takes tells
+// nothing about any of them.
+func (a *Authenticator) find(token string) *entry {
+	sum := sha256.Sum256([]byte(token))
+	found := -1
+	for i := range a.entries {
+		equal := subtle.ConstantTimeCompare(sum[:], a.entries[i].sum[:])
+		found = subtle.ConstantTimeSelect(equal, i, found)
+	}
+	if found < 0 {
+		return nil
+	}
+	return &a.entries[found]
+}
+
+// entries checks the tokens of a list, and turns them into what is kept. One secret under two names is refused: only one
+// of them could ever be found.
+func (e *InvalidError) entries(list, kind string, tokens []Token, names names) []entry {
+	made := make([]entry, len(tokens))
+	sums := map[[sha256.Size]byte]int{}
+	for i, token := range tokens {
+		at := fmt.Sprintf("%s[%d]", list, i)
+		made[i] = entry{
+			principal: e.principal(at, kind, grant{token.Name, token.Scopes, token.Groups}),
+			sum:       token.sum(e, func(name string) string { return at + "." + name }),
+			expires:   token.Expires,
 		}
 	}
-	for _, group := range t.Groups {
-		if !ValidName(group) {
-			invalid.add(field("groups"), quote(group), nameAllowed)
+	for i, entry := range made {
+		at := fmt.Sprintf("%s[%d]", list, i)
+		e.unique(names, at, entry.principal.Name)
+		if entry.sum == [sha256.Size]byte{} {
+			continue // found wrong already
 		}
+		if first, taken := sums[entry.sum]; taken {
+			e.add(at, "a secret used twice", fmt.Sprintf("another secret than that of %s[%d]", list, first))
+		}
+		sums[entry.sum] = i
 	}
-	scopes := slices.Clone(t.Scopes)
-	if len(scopes) == 0 {
-		scopes = []string{ScopeBeat}
-	}
-	return entry{sum: t.sum(invalid, field), principal: Principal{Name: t.Name, scopes: scopes, groups: slices.Clone(t.Groups)}}
+	return made
 }
 
 // sum gives the SHA-256 sum. What is told of a wrong secret is its length, and no more.
@@ -85,23 +116,4 @@ func (t Token) sum(invalid *InvalidError, field func(string) string) (sum [sha25
 		return sha256.Sum256([]byte(t.Value))
 	}
 	return sum
-}
-
-// checkUnique refuses two tokens of one name, which logs could not tell apart, and one secret under two names, of
-// which only one could ever be found.
-func (a *Authenticator) checkUnique(invalid *InvalidError) {
-	names, sums := map[string]int{}, map[[sha256.Size]byte]int{}
-	for i, entry := range a.entries {
-		if first, taken := names[entry.principal.Name]; taken {
-			invalid.add(fmt.Sprintf("tokens[%d].name", i), quote(entry.principal.Name), fmt.Sprintf("another name than that of tokens[%d]", first))
-		}
-		names[entry.principal.Name] = i
-		if entry.sum == [sha256.Size]byte{} {
-			continue // found wrong already
-		}
-		if first, taken := sums[entry.sum]; taken {
-			invalid.add(fmt.Sprintf("tokens[%d]", i), "a secret used twice", fmt.Sprintf("another secret than that of tokens[%d]", first))
-		}
-		sums[entry.sum] = i
-	}
 }

@@ -38,6 +38,7 @@ type Gateway struct {
 	clients clientResolver
 	limiter *limiter
 	access  atomic.Pointer[access]
+	refused *Refusals
 	waiting chan struct{}
 	metrics *httpMetrics
 	tracer  trace.Tracer
@@ -68,6 +69,7 @@ func NewGateway(cfg GatewayConfig, beats BeatPublisher, events SettledWatcher) (
 		waiting: make(chan struct{}, cfg.MaxWaiting),
 		metrics: newHTTPMetrics(cfg.Registerer),
 		tracer:  cfg.TracerProvider.Tracer("github.com/systole-run/systole/trigger"),
+		refused: NewRefusals("gateway", cfg.Logger, cfg.Registerer),
 	}
 	return g, g.Reload(cfg.Access)
 }
@@ -87,6 +89,9 @@ func (g *Gateway) Reload(next Access) error {
 	return nil
 }
 
+// Close tells of refusals that no line was written of. Call it in the end, if at all.
+func (g *Gateway) Close() { g.refused.Flush() }
+
 // Handler gives the gateway as a handler, to mount on a server of one's own. It must see the paths as they were sent:
 // an http.ServeMux in front redirects unclean ones, unless it is asked only where Owns says so.
 func (g *Gateway) Handler() http.Handler { return g }
@@ -102,6 +107,7 @@ type call struct {
 	attempt   attempt     // that a callback is for
 	token     string      // of a callback
 	bodyRead  bool        // whether the body was read to its end
+	group     string      // that the request is for, as far as that is known
 	notes     []slog.Attr // for the log line about the request
 }
 
@@ -111,6 +117,7 @@ func (c *call) note(notes ...slog.Attr) { c.notes = append(c.notes, notes...) }
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	c := &call{route: g.routes.match(r.URL.EscapedPath())}
+	c.group = c.route.group
 	answer := &answerWriter{ResponseWriter: w}
 	ctx, span := g.startSpan(r, c.route)
 	defer span.End()

@@ -25,9 +25,9 @@ func (g *Gateway) identifyCallback(r *http.Request, c *call) error {
 	}
 	attempt, err := g.cfg.Callbacks.key().open(token)
 	if err != nil || attempt.RunID != c.route.run {
-		return ErrBadCredential
+		return refusedAs("callback", ReasonUnknown)
 	}
-	c.principal = Principal{Name: "callback"}
+	c.principal = Principal{Name: "callback", Kind: "callback"}
 	c.attempt, c.token = attempt, token
 	return nil
 }

@@ -50,9 +50,12 @@ func readBody(w http.ResponseWriter, r *http.Request, c *call, limit int64) ([]b
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var over *http.MaxBytesError
+	var refused *RefusedError
 	switch {
 	case errors.As(err, &over):
 		return nil, tooLarge
+	case errors.As(err, &refused):
+		return nil, refused // the body is not the one that was signed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, NewProblem(http.StatusRequestTimeout, "the body did not arrive in time").closing()
 	case err != nil:

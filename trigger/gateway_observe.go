@@ -40,11 +40,8 @@ func endSpan(span trace.Span, status int) {
 // log writes one line per request. Headers and the query stay out of it: they may hold credentials.
 func (g *Gateway) log(ctx context.Context, r *http.Request, c *call, status int, took time.Duration, err error) {
 	level := slog.LevelInfo
-	switch {
-	case status >= http.StatusInternalServerError:
+	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
-	case status == http.StatusTooManyRequests:
-		level = slog.LevelDebug // one client that is far too fast must not fill the log
 	}
 	attributes := []slog.Attr{
 		slog.String(logkey.Route, c.route.name), slog.String(logkey.Method, methodClass(r.Method)), slog.Int(logkey.Status, status),
@@ -54,6 +51,10 @@ func (g *Gateway) log(ctx context.Context, r *http.Request, c *call, status int,
 	message := "request answered"
 	if err != nil {
 		message = "request refused"
+		if _, turnedAway := refusalOf(err); turnedAway {
+			g.refused.Refused(ctx, r, Refusal{Client: c.client, Principal: c.principal.Name, Group: c.group, Status: status, Err: err})
+			level = slog.LevelDebug // that line tells it, and must not be one of many
+		}
 		attributes = append(attributes, slog.Any(logkey.Error, logged(err)))
 	}
 	g.cfg.Logger.LogAttrs(ctx, level, message, attributes...)

@@ -47,12 +47,15 @@ func (e *InvalidError) wait(values url.Values, longest time.Duration) time.Durat
 // maxIdempotencyKey leaves room in a message id for the names that go before it.
 const maxIdempotencyKey = 128
 
-// messageID makes the message id out of the Idempotency-Key and what it belongs to; empty if there is no key. Without
-// the scope, a key that two groups happen to use would make the second beat a duplicate of the first.
-func (e *InvalidError) messageID(r *http.Request, scope string) string {
-	const name = "Idempotency-Key"
+// messageID makes the message id out of the Idempotency-Key and what it belongs to. Without the scope, a key that two
+// groups happen to use would make the second beat a duplicate of the first. Where there is no key the signature of a signed
+// request is its id, with a slash, which no scope has; of others it is empty.
+func (e *InvalidError) messageID(r *http.Request, who Principal, scope string) string {
+	const name = headerIdempotency
 	keys := r.Header.Values(name)
 	switch {
+	case len(keys) == 0 && who.signature != "":
+		return KindHMAC + "/" + who.Name + "/" + who.signature
 	case len(keys) == 0:
 		return ""
 	case len(keys) > 1:

@@ -115,7 +115,7 @@ func (g *Gateway) heartbeat(w http.ResponseWriter, r *http.Request, c *call) err
 	if err != nil {
 		return err
 	}
-	if !c.principal.Allowed(ScopeBeat, beat.Group) {
+	if c.group = beat.Group; !c.principal.Allowed(ScopeBeat, beat.Group) {
 		return ErrForbidden
 	}
 	allowTime(w, wait)

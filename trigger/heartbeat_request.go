@@ -28,7 +28,7 @@ func (g *Gateway) readHeartbeat(w http.ResponseWriter, r *http.Request, c *call)
 		return Beat{}, 0, fmt.Errorf("read heartbeat: %w", err)
 	}
 	group := g.groupOf(&invalid, c.route.group, body.Group)
-	id := invalid.messageID(r, group)
+	id := invalid.messageID(r, c.principal, group)
 	beat := Beat{ID: id, Group: group, Source: body.Source, Note: body.Note, TraceParent: TraceParent(r.Context())}
 	return beat, wait, invalid.orNil()
 }

@@ -69,6 +69,8 @@ func problemOf(err error) *Problem {
 		return NewProblem(http.StatusUnauthorized, ErrNoCredential.Error()).with("WWW-Authenticate", challenge)
 	case errors.Is(err, ErrBadCredential):
 		return NewProblem(http.StatusUnauthorized, ErrBadCredential.Error()).with("WWW-Authenticate", challenge+`, error="invalid_token"`)
+	case errors.Is(err, ErrUndecided):
+		return NewProblem(http.StatusServiceUnavailable, ErrUndecided.Error()).retryAfter(keysPause)
 	case errors.Is(err, ErrForbidden):
 		return NewProblem(http.StatusForbidden, ErrForbidden.Error()).with("WWW-Authenticate", challenge+`, error="insufficient_scope"`)
 	case errors.Is(err, errNobody):

@@ -51,7 +51,7 @@ func readRun(w http.ResponseWriter, r *http.Request, c *call) (RunRequest, error
 	invalid.name("flow", flow)
 	invalid.query(r)
 	invalid.checkParams(data)
-	id := invalid.messageID(r, group+"."+flow)
+	id := invalid.messageID(r, c.principal, group+"."+flow)
 	request := RunRequest{ID: id, Group: group, Flow: flow, Params: data, TraceParent: TraceParent(r.Context())}
 	return request, invalid.orNil()
 }

@@ -2,7 +2,6 @@ package trigger
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,7 @@ import (
 // client has an end, and a panic of the handler is a 500.
 type Server struct {
 	cfg      ServerConfig
-	listener net.Listener
+	listener *screenedListener
 	http     *http.Server
 }
 
@@ -28,19 +27,16 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 		return nil, fmt.Errorf("configure server: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	var certificates *tls.Config
-	if cfg.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load certificate %s with key %s: %w", cfg.CertFile, cfg.KeyFile, err)
-		}
-		certificates = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	certificates, err := loadTLS(cfg)
+	if err != nil {
+		return nil, err
 	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
-	s := &Server{cfg: cfg, listener: &screenedListener{Listener: listener, cfg: cfg, tls: certificates}}
+	s := &Server{cfg: cfg, listener: &screenedListener{Listener: listener, cfg: cfg}}
+	s.listener.tls.Store(certificates)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // alone: the screen reads no other
 	s.http = &http.Server{

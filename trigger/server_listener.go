@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 
 	"github.com/systole-run/systole/internal/logkey"
 )
@@ -12,7 +13,7 @@ import (
 type screenedListener struct {
 	net.Listener
 	cfg ServerConfig
-	tls *tls.Config // nil: plain
+	tls atomic.Pointer[tls.Config] // nil: plain
 }
 
 // Accept implements net.Listener.
@@ -21,10 +22,11 @@ func (l *screenedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.tls == nil {
+	certificates := l.tls.Load()
+	if certificates == nil {
 		return &screen{Conn: conn, limit: l.cfg.MaxHeaderBytes}, nil
 	}
-	secured := tls.Server(conn, l.tls)
+	secured := tls.Server(conn, certificates)
 	return &tlsScreen{screen: &screen{Conn: secured, limit: l.cfg.MaxHeaderBytes}, tls: secured, cfg: l.cfg}, nil
 }
 

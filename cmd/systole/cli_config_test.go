@@ -64,7 +64,7 @@ func TestAnOpenListenerBeyondLoopbackIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, role := range []string{"gateway", "console"} {
 		flag := "--" + role + ".listen=0.0.0.0:0"
-		run(t, nil, role, flag).expect(t, exitUsage, role+".auth.mode (default): found nothing, and no tokens", "which other machines can reach")
+		run(t, nil, role, flag).expect(t, exitUsage, role+".auth.mode (default): found nothing, and no credentials", "which other machines can reach")
 	}
 	run(t, nil, "dev", "--gateway.listen=0.0.0.0:0").expect(t, exitUsage, "gateway.auth.mode")
 }

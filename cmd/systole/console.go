@@ -43,7 +43,7 @@ func (a *app) runConsole(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	server, err := p.server("console", serverConfig(p.cfg.Console.Listener), handler)
+	server, err := p.callersServer("console", handler)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, erro
 		return nil, err
 	}
 	_, listener := p.listener(p.cfg)
-	auth, err := authenticator(listener.Auth)
+	auth, err := p.consoleAuthenticator(listener.Auth)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,9 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	cfg := admin.Config{AllowAnonymous: listener.Auth.Open(), Version: version, CheckFlow: check, Logger: p.logs.For("console")}
+	refused := trigger.NewRefusals("console", p.logs.For("console"), p.registry)
+	p.onClose(refused.Flush)
+	cfg := admin.Config{AllowAnonymous: listener.Auth.Open(), Version: version, CheckFlow: check, Logger: p.logs.For("console"), Refusals: refused}
 	if auth != nil {
 		cfg.Auth = auth
 	}
@@ -91,13 +93,13 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	allow, err := trigger.NewAllowList(listener.Allow, listener.TrustedProxies)
+	allow, err := trigger.NewAllowList(listener.Allow, listener.TrustedProxies, refused)
 	if err != nil {
 		return nil, err
 	}
 	p.reloads = append(p.reloads, func(next config.Config) error {
 		_, listener := p.listener(next)
-		auth, err := authenticator(listener.Auth)
+		auth, err := p.consoleAuthenticator(listener.Auth)
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 		return err
 	}
 	var handler http.Handler // made below: it needs the worker, which tells receivers where this server listens
-	server, err := p.server("dev", serverConfig(p.cfg.Gateway.Listener), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	server, err := p.callersServer("dev", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	if err != nil {
 		return err
 	}

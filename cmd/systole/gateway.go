@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -42,7 +41,7 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	server, err := p.server("gateway", serverConfig(p.cfg.Gateway.Listener), gateway.Handler())
+	server, err := p.callersServer("gateway", gateway.Handler())
 	if err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func (p *process) newGateway(nc *nats.Conn, callbacks *trigger.Callbacks) (*trig
 		return nil, err
 	}
 	cfg := p.cfg.Gateway
-	access, err := accessOf(cfg.Listener)
+	access, err := p.accessOf(cfg.Listener)
 	if err != nil {
 		return nil, err
 	}
@@ -82,41 +81,15 @@ func (p *process) newGateway(nc *nats.Conn, callbacks *trigger.Callbacks) (*trig
 	if err != nil {
 		return nil, err
 	}
+	p.onClose(gateway.Close)
 	p.reloads = append(p.reloads, func(next config.Config) error {
-		access, err := accessOf(next.Gateway.Listener)
+		access, err := p.accessOf(next.Gateway.Listener)
 		if err != nil {
 			return err
 		}
 		return gateway.Reload(access)
 	})
 	return gateway, nil
-}
-
-func accessOf(listener config.Listener) (trigger.Access, error) {
-	auth, err := authenticator(listener.Auth)
-	return trigger.Access{Auth: auth, AllowAnonymous: listener.Auth.Open(), Allow: listener.Allow}, err
-}
-
-// authenticator gives nil where everybody is let in.
-func authenticator(auth config.Auth) (*trigger.Authenticator, error) {
-	if auth.Open() {
-		return nil, nil
-	}
-	tokens := make([]trigger.Token, len(auth.Tokens))
-	for i, token := range auth.Tokens {
-		tokens[i] = trigger.Token{
-			Name: token.Name, Value: token.Value.Reveal(), SHA256: token.SHA256.Reveal(), Scopes: token.Scopes, Groups: token.Groups,
-		}
-	}
-	made, err := trigger.NewAuthenticator(tokens)
-	if err != nil {
-		return nil, fmt.Errorf("auth.tokens: %w", err)
-	}
-	return made, nil
-}
-
-func serverConfig(listener config.Listener) trigger.ServerConfig {
-	return trigger.ServerConfig{Listen: listener.Listen, CertFile: listener.TLS.CertFile, KeyFile: listener.TLS.KeyFile}
 }
 
 // serve runs servers (nil ones are passed over) until ctx ends or one of them fails.

@@ -77,7 +77,8 @@ type Config struct {
 	// CheckFlow says what is wrong with a valid flow as far as can be known here: settings of the workers that it does not
 	// fit. Its error is a store.InvalidError; nil checks nothing.
 	CheckFlow func(store.DataFlow) error
-	Logger    *slog.Logger // default: discarded
+	Logger    *slog.Logger      // default: discarded
+	Refusals  *trigger.Refusals // is told of callers that are not let in; default: one that writes to Logger
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -98,6 +99,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Refusals == nil {
+		c.Refusals = trigger.NewRefusals("console", c.Logger, nil)
 	}
 	return c, nil
 }

@@ -27,7 +27,7 @@ func (a *API) applyFlows(ctx context.Context, in *struct {
 		return nil, err
 	}
 	for _, flow := range batch.Flows {
-		if err := authorize(ctx, flow.Group, trigger.ScopeWrite); err != nil {
+		if err := a.permit(ctx, flow.Group, trigger.ScopeWrite); err != nil {
 			return nil, err
 		}
 	}

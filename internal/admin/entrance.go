@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"mime"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -19,12 +18,17 @@ import (
 // keyOperation is the log key of what was asked for.
 const keyOperation = "operation"
 
-// principalKey is where a request's context carries who sent it.
-type principalKey struct{}
+// caller is who sent a request, as its context carries it.
+type caller struct {
+	who     trigger.Principal
+	request *http.Request
+}
+
+type callerKey struct{}
 
 func principal(ctx context.Context) trigger.Principal {
-	who, _ := ctx.Value(principalKey{}).(trigger.Principal) // the zero value is allowed nothing
-	return who
+	from, _ := ctx.Value(callerKey{}).(caller) // the zero value is allowed nothing
+	return from.who
 }
 
 // entrance is what every request goes through before its route: in this order, since a request is to be refused by the
@@ -102,6 +106,7 @@ func (a *API) sameOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := protection.Check(r)
 		if origin := r.Header.Get("Origin"); err != nil || (origin != "" && a.cfg.AllowAnonymous && !local(r.Host)) {
+			a.cfg.Refusals.Refused(r.Context(), r, trigger.Refusal{Client: trigger.Client(r), Status: http.StatusForbidden, Reason: trigger.ReasonOrigin})
 			refuse(http.StatusForbidden, "requests of other origins are refused").write(w)
 			return
 		}
@@ -122,13 +127,13 @@ func (a *API) authenticated(next http.Handler) http.Handler {
 		if auth := *a.auth.Load(); auth != nil && !public(r.URL.Path) {
 			var err error
 			if who, err = auth.Authenticate(r); err != nil {
-				peer, _, _ := net.SplitHostPort(r.RemoteAddr)
-				a.cfg.Logger.WarnContext(r.Context(), "admin request refused", logkey.Status, http.StatusUnauthorized, logkey.Client, peer, logkey.Reason, err)
-				unauthorized(err).write(w)
+				answer := unauthorized(err)
+				a.cfg.Refusals.Refused(r.Context(), r, trigger.Refusal{Client: trigger.Client(r), Status: answer.Status, Err: err})
+				answer.write(w)
 				return
 			}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, who)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller{who, r})))
 	})
 }
 

@@ -68,7 +68,7 @@ func (a *API) put(ctx context.Context, body []byte, name, group string) (*change
 	if err != nil {
 		return nil, err
 	}
-	if err := authorize(ctx, flow.Group, trigger.ScopeWrite); err != nil {
+	if err := a.permit(ctx, flow.Group, trigger.ScopeWrite); err != nil {
 		return nil, err
 	}
 	var invalid store.InvalidError

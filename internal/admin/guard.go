@@ -13,7 +13,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 )
@@ -31,8 +30,7 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		if group == "" {
 			group = store.DefaultGroup
 		}
-		if err := authorize(ctx.Context(), group, scopes...); err != nil {
-			a.logRefused(ctx.Context(), op, group)
+		if err := a.permit(ctx.Context(), group, scopes...); err != nil {
 			err.write(w)
 			return
 		}
@@ -40,8 +38,15 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-func (a *API) logRefused(ctx context.Context, op *huma.Operation, group string) {
-	a.cfg.Logger.WarnContext(ctx, "admin request refused", logkey.Status, http.StatusForbidden, keyOperation, op.OperationID, logkey.Group, group, logkey.Principal, principal(ctx).Name)
+// permit is authorize for requests that are refused as a whole, which is noted.
+func (a *API) permit(ctx context.Context, group string, scopes ...string) *refusal {
+	refused := authorize(ctx, group, scopes...)
+	if from, ok := ctx.Value(callerKey{}).(caller); ok && refused != nil {
+		a.cfg.Refusals.Refused(ctx, from.request, trigger.Refusal{
+			Client: trigger.Client(from.request), Principal: from.who.Name, Group: group, Status: refused.Status, Err: trigger.ErrForbidden,
+		})
+	}
+	return refused
 }
 
 // metaScopes is where an operation says which scopes let one call it; any one of them does.

@@ -67,6 +67,9 @@ func (r *refusal) write(w http.ResponseWriter) {
 const challenge = `Bearer realm="systole"`
 
 func unauthorized(err error) *refusal {
+	if errors.Is(err, trigger.ErrUndecided) {
+		return refuse(http.StatusServiceUnavailable, trigger.ErrUndecided.Error()).with("Retry-After", "10")
+	}
 	if errors.Is(err, trigger.ErrNoCredential) {
 		return refuse(http.StatusUnauthorized, err.Error()).with("WWW-Authenticate", challenge)
 	}

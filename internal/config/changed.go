@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Changed compares two Configs of the same process: which keys a running role takes over at once (levels, tokens, allow
-// lists), and which ones only a restart brings into force. Both are in the order of the tree.
+// Changed compares two Configs of the same process: which keys a running role takes over at once (levels, allow
+// lists, and who may call), and which ones only a restart brings into force. Both are in the order of the tree.
 func (c Config) Changed(next Config) (atOnce, onRestart []string) {
 	after := next.settings()
 	for i, before := range c.settings() {
@@ -27,6 +27,7 @@ func reloads(key string) bool {
 	if key == "log.level" || strings.HasPrefix(key, "log.levels.") {
 		return true
 	}
-	_, rest, _ := strings.Cut(key, ".")
-	return rest == "allow" || strings.HasPrefix(rest, "auth.")
+	section, rest, _ := strings.Cut(key, ".")
+	listens := section == "gateway" || section == "console"
+	return listens && (rest == "allow" || strings.HasPrefix(rest, "auth.") || strings.HasPrefix(rest, "tls."))
 }

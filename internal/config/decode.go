@@ -28,6 +28,8 @@ func decode(target any, raw any) *unusable {
 		return decodeScalar(t, raw, "a number", asFloat)
 	case *time.Duration:
 		return decodeScalar(t, raw, "a duration such as 90s, 5m or 1h30m", asDuration)
+	case *time.Time:
+		return decodeScalar(t, raw, "a time such as 2030-01-31T00:00:00Z", asTime)
 	case *Size:
 		return decodeScalar(t, raw, sizeAllowed, asSize)
 	case *[]string:
@@ -95,6 +97,13 @@ func isFinite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }
 func asDuration(raw any) (time.Duration, bool) {
 	text, _ := raw.(string)
 	value, err := time.ParseDuration(text)
+	return value, err == nil
+}
+
+// asTime takes text; YAML's own times are text here, too.
+func asTime(raw any) (time.Time, bool) {
+	text, _ := raw.(string)
+	value, err := time.Parse(time.RFC3339, text)
 	return value, err == nil
 }
 

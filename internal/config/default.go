@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// defaultAuth lets nobody in.
+var defaultAuth = Auth{HMAC: HMACAuth{Window: 5 * time.Minute}, OIDC: OIDCAuth{ClockSkew: time.Minute}}
+
 // Default gives every setting its default. Each role listens on a port of its own, on loopback only.
 func Default() Config {
 	return Config{
@@ -16,12 +19,12 @@ func Default() Config {
 		},
 		Redis: Redis{URL: urls("redis://127.0.0.1:6379"), Prefix: "systole", Partitions: 1},
 		Gateway: Gateway{
-			Listener: Listener{Listen: "127.0.0.1:8080"},
+			Listener: Listener{Listen: "127.0.0.1:8080", Auth: defaultAuth},
 			Path:     "/heartbeat", RunPath: "/run", CallbackPath: "/callback", Rate: 50, Burst: 100, MaxBody: 4 << 10, MaxWait: 5 * time.Minute,
 		},
 		// Draining ends before the 30 seconds after which Kubernetes kills.
 		Worker:  Worker{Concurrency: 16, Lease: 30 * time.Second, DrainTimeout: 25 * time.Second, Batch: 50},
-		Console: Console{Listener{Listen: "127.0.0.1:8081"}},
+		Console: Console{Listener{Listen: "127.0.0.1:8081", Auth: defaultAuth}},
 		Executor: Executor{
 			Exec:     ExecutorExec{KillGrace: 5 * time.Second, Sandbox: "standard", MinSandbox: "none", Limits: defaultLimits(runtime.GOOS)},
 			Function: ExecutorFunction{Reuse: 100, Idle: 4},

@@ -81,9 +81,11 @@ func (l *loader) decode(merged *koanf.Koanf) {
 			continue
 		}
 		raw := merged.Get(s.key)
-		if tokens, ok := s.value.Addr().Interface().(*[]Token); ok {
-			*tokens = l.tokens(s.key, raw)
-		} else if problem := decode(s.value.Addr().Interface(), raw); problem != nil {
+		target := s.value.Addr().Interface()
+		if l.credentials(target, s.key, raw) {
+			continue
+		}
+		if problem := decode(target, raw); problem != nil {
 			l.bad(s.key, problem.found, problem.allowed)
 		}
 	}

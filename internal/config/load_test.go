@@ -185,7 +185,6 @@ func TestAFileThatCannotBeReadAsSettingsIsRefused(t *testing.T) {
 		"a doubled leaf":    {"log:\n  level: info\n  level: warn\n", ""},
 		"an alias":          {"log: &a {level: info}\nworker: *a\n", "an anchor or alias"},
 		"a later feature":   {"executor: {pipeline: {dir: /}}\n", "not in this version"},
-		"oidc":              {"gateway: {auth: {oidc: {issuer: x}}}\n", "not in this version"},
 		"a number as a key": {"1: 2\n", "plain keys"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -67,6 +67,10 @@ func text(value any) string {
 		return list(v)
 	case []Token:
 		return list(v)
+	case []OIDCSubject:
+		return list(v)
+	case []CertSubject:
+		return list(v)
 	case URLs:
 		if addresses := v.Redacted(); len(addresses) == 1 {
 			return asJSON(addresses[0])

@@ -48,6 +48,9 @@ type ServerTLS struct {
 	KeyFile  string `koanf:"key_file"`
 }
 
+// CAs reads the certificates of those who sign clients'.
+func (a MTLSAuth) CAs() (*x509.CertPool, error) { return loadCAs(a.CAFile) }
+
 // Server gives the settings as crypto/tls has them, TLS 1.2 at least; nil if nothing is set.
 func (t ServerTLS) Server() (*tls.Config, error) {
 	if t == (ServerTLS{}) {

@@ -24,7 +24,12 @@ const (
 	Count        = "count"
 	Listen       = "listen"
 	Client       = "client"
-	Principal    = "principal" // name of the token that a caller presented, never its value
+	Principal    = "principal"  // name of whose credential a caller presented, never its value
+	Claimed      = "claimed"    // the same by the caller's own account
+	Credential   = "credential" // kind of it
+	Issuer       = "issuer"
+	Path         = "path"
+	Suppressed   = "suppressed" // lines that were not written
 	Route        = "route"
 	Method       = "method"
 	Duplicate    = "duplicate"

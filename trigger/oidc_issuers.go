@@ -1,0 +1,254 @@
+package trigger
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/systole-run/systole/internal/logkey"
+)
+
+const (
+	// keysFresh is how old keys may be before they are fetched again.
+	keysFresh = 15 * time.Minute
+	// keysPause is the least time between two attempts to fetch the keys of an issuer, whoever asks: anybody can make up
+	// the name of a key.
+	keysPause = 10 * time.Second
+	// keysTimeout bounds one attempt.
+	keysTimeout = 5 * time.Second
+	// maxKeys bounds what an issuer may answer, in bytes.
+	maxKeys = 1 << 20
+)
+
+// IssuersConfig configures Issuers.
+type IssuersConfig struct {
+	Transport http.RoundTripper // nil: http.DefaultTransport
+	Logger    *slog.Logger      // nil: no logs
+}
+
+// Issuers keeps the signing keys of OpenID Connect issuers. Share one between authenticators that replace each other, so
+// that the keys stay where an issuer happens to be away. It fetches when it is asked for keys that it has not, or whose
+// age is beyond a quarter of an hour, in the background and never more often than every ten seconds. Keys that it has
+// serve on for as long as their issuer is away. Safe for concurrent use.
+type Issuers struct {
+	client *http.Client
+	logger *slog.Logger
+	now    func() time.Time
+
+	mu  sync.Mutex
+	all map[string]*issuer
+}
+
+// NewIssuers makes a keeper of keys that knows none yet.
+func NewIssuers(cfg IssuersConfig) *Issuers {
+	transport := cfg.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	return &Issuers{
+		client: &http.Client{
+			Transport: boundedTransport{transport}, Timeout: keysTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // keys come from the issuer itself
+		},
+		logger: orDiscard(cfg.Logger), now: time.Now, all: map[string]*issuer{},
+	}
+}
+
+func (s *Issuers) of(name string) *issuer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[name] == nil {
+		s.all[name] = &issuer{name: name, shared: s}
+	}
+	return s.all[name]
+}
+
+// Check fetches the keys of an issuer now, and says what is wrong if that fails.
+func (s *Issuers) Check(ctx context.Context, name string) error {
+	_, err := s.fetch(ctx, name)
+	return err
+}
+
+// issuer is one of them, with its keys.
+type issuer struct {
+	name   string
+	shared *Issuers
+
+	mu      sync.Mutex
+	keys    []jose.JSONWebKey
+	fetched time.Time     // when the keys were; zero: never
+	tried   time.Time     // when that was tried last
+	failed  bool          // whether it failed then
+	flight  chan struct{} // closed when the attempt under way ends; nil if there is none
+}
+
+// warm begins to fetch the keys, if there are none.
+func (i *issuer) warm() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.fetched.IsZero() {
+		i.refresh()
+	}
+}
+
+// keysFor gives the keys of a name that suit an algorithm. Without one it waits for a fetch, if it is time for that. The
+// error is ErrUndecided where there may be such a key and the issuer does not say.
+func (i *issuer) keysFor(ctx context.Context, keyID, algorithm string) ([]crypto.PublicKey, error) {
+	i.mu.Lock()
+	keys := i.matching(keyID, algorithm)
+	var flight <-chan struct{}
+	if len(keys) == 0 || i.shared.now().Sub(i.fetched) >= keysFresh {
+		flight = i.refresh()
+	}
+	i.mu.Unlock()
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	if flight != nil {
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return nil, ErrUndecided
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	keys = i.matching(keyID, algorithm)
+	if len(keys) == 0 && i.failed {
+		return nil, ErrUndecided
+	}
+	return keys, nil
+}
+
+// matching gives the keys that may have signed. A token that names no key may be of any.
+func (i *issuer) matching(keyID, algorithm string) (found []crypto.PublicKey) {
+	for _, key := range i.keys {
+		if (keyID == "" || key.KeyID == keyID) && (key.Algorithm == "" || key.Algorithm == algorithm) && key.Use != "enc" && key.IsPublic() {
+			found = append(found, key.Key)
+		}
+	}
+	return found
+}
+
+// refresh begins an attempt, unless one is under way or the last one is too recent, in which case it gives nil. It is
+// called with the lock held.
+func (i *issuer) refresh() <-chan struct{} {
+	if i.flight != nil {
+		return i.flight
+	}
+	now := i.shared.now()
+	if !i.tried.IsZero() && now.Sub(i.tried) < keysPause {
+		return nil
+	}
+	flight := make(chan struct{})
+	i.tried, i.flight = now, flight
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
+		defer cancel()
+		keys, err := i.shared.fetch(ctx, i.name)
+		i.settle(keys, err)
+		close(flight)
+	}()
+	return flight
+}
+
+// settle takes over what an attempt brought. If it failed the keys stay as they are.
+func (i *issuer) settle(keys []jose.JSONWebKey, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.flight, i.failed = nil, err != nil
+	if err != nil {
+		i.shared.logger.Warn("the keys of an issuer could not be fetched", logkey.Issuer, i.name, logkey.Error, err, logkey.Count, len(i.keys))
+		return
+	}
+	i.keys, i.fetched = keys, i.shared.now()
+}
+
+// fetch asks an issuer where its keys are, and then for them.
+func (s *Issuers) fetch(ctx context.Context, name string) ([]jose.JSONWebKey, error) {
+	ctx = oidc.ClientContext(ctx, s.client)
+	provider, err := oidc.NewProvider(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("discover issuer %s: %w", name, brief(err))
+	}
+	var said struct {
+		Keys string `json:"jwks_uri"`
+	}
+	if err := provider.Claims(&said); err != nil {
+		return nil, fmt.Errorf("discover issuer %s: %w", name, err)
+	}
+	if u, err := url.Parse(said.Keys); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !onLoopback(u.Hostname())) {
+		return nil, fmt.Errorf("keys of issuer %s: found address %s, allowed is https, or http on loopback", name, quote(said.Keys))
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, said.Keys, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("keys of issuer %s: answered %s", name, response.Status)
+	}
+	return decodeKeys(name, body)
+}
+
+// decodeKeys reads a JWK set, and passes over keys of kinds that it does not know.
+func decodeKeys(name string, body []byte) ([]jose.JSONWebKey, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &set); err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	var keys []jose.JSONWebKey
+	for _, raw := range set.Keys {
+		var key jose.JSONWebKey
+		if json.Unmarshal(raw, &key) == nil && key.Valid() {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("keys of issuer %s: found none that can be used among %d", name, len(set.Keys))
+	}
+	return keys, nil
+}
+
+// brief bounds an error that repeats what an issuer answered.
+func brief(err error) error {
+	const longest = 300
+	if text := err.Error(); len(text) > longest {
+		return errors.New(text[:longest] + "…")
+	}
+	return err
+}
+
+// boundedTransport bounds answers: the library reads them whole.
+type boundedTransport struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = http.MaxBytesReader(nil, response.Body, maxKeys)
+	return response, nil
+}
