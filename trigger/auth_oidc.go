@@ -194,7 +194,7 @@ func (o *issued) authenticate(ctx context.Context, raw string, now time.Time) (P
 	if !ok {
 		return Principal{}, refusedAs(KindOIDC, ReasonForm)
 	}
-	refused := func(reason string) error {
+	refused := func(reason string) *RefusedError {
 		return refusedAs(KindOIDC, reason).claiming(claimed.Subject + " of " + claimed.Issuer)
 	}
 	issuer := claimed.Issuer
@@ -207,7 +207,7 @@ func (o *issued) authenticate(ctx context.Context, raw string, now time.Time) (P
 	}
 	keys, err := o.keys(ctx, issuer, raw)
 	if errors.Is(err, ErrUndecided) {
-		undecided := refused(ReasonUndecided).(*RefusedError)
+		undecided := refused(ReasonUndecided)
 		undecided.err = ErrUndecided
 		return Principal{}, undecided
 	} else if err != nil {
@@ -236,7 +236,7 @@ func (o *issued) keys(ctx context.Context, issuer, raw string) ([]crypto.PublicK
 	for _, algorithm := range algorithms {
 		allowed = append(allowed, jose.SignatureAlgorithm(algorithm))
 	}
-	signed, err := jose.ParseSigned(raw, allowed)
+	signed, err := jose.ParseSignedCompact(raw, allowed)
 	if err != nil {
 		return nil, fmt.Errorf("read JWT: %w", err)
 	}
@@ -259,7 +259,7 @@ func (o *issued) timely(token *oidc.IDToken, proven claims, now time.Time) strin
 }
 
 // admitted finds the entry of a token that its issuer has signed.
-func admitted(entries []oidcEntry, audience []string, proven claims, refused func(string) error) (Principal, error) {
+func admitted(entries []oidcEntry, audience []string, proven claims, refused func(string) *RefusedError) (Principal, error) {
 	reason := ReasonAudience
 	for _, entry := range entries {
 		if !slices.Contains(audience, entry.Audience) {
