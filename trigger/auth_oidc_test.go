@@ -1,0 +1,276 @@
+package trigger
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const mainBranch = "repo:acme/shop:ref:refs/heads/main"
+
+func (i *testIssuer) config(issuers *Issuers) *OIDCConfig {
+	return &OIDCConfig{Issuer: i.URL, Audience: "systole", Issuers: issuers, Subjects: []OIDCSubject{
+		{Subject: mainBranch, Name: "github", Scopes: []string{ScopeBeat, ScopeRun}},
+		{Subject: "other", Audience: "elsewhere"},
+		{Email: "cron@acme.example"},
+	}}
+}
+
+func oidcAuthenticator(t testing.TB, cfg *OIDCConfig, tokens ...Token) *Authenticator {
+	t.Helper()
+	auth, err := NewAuthenticatorOf(AuthConfig{Tokens: tokens, OIDC: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth
+}
+
+// bring asks the authenticator about a request with a bearer token.
+func bring(t testing.TB, auth *Authenticator, token string) (Principal, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a/heartbeat", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	return auth.Authenticate(request)
+}
+
+func reasonOf(err error) string {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return ""
+}
+
+// R2.5, R5.1: a JWT lets in whom it is for, and nobody else.
+func TestAJWTIsLetInWhereItsIssuerAudienceSubjectAndTimesAreRight(t *testing.T) {
+	t.Parallel()
+	issuer, other := newTestIssuer(t, "rsa", "ec"), newTestIssuer(t, "rsa")
+	auth := oidcAuthenticator(t, issuer.config(nil))
+	private := issuer.keys["rsa"].(*rsa.PrivateKey)
+	public, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
+	type changes = map[string]any
+	with := func(c changes) string { return issuer.token(t, "rsa", jose.RS256, c) }
+	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	tests := map[string]struct{ token, name, reason string }{
+		"RS256":                         {issuer.good(t), "github", ""},
+		"PS512":                         {issuer.token(t, "rsa", jose.PS512, nil), "github", ""},
+		"ES256":                         {issuer.token(t, "ec", jose.ES256, nil), "github", ""},
+		"no key id":                     {signJWT(t, private, "", jose.RS256, issuer.claimed(nil)), "github", ""},
+		"several audiences":             {with(changes{"aud": []string{"a", "systole"}}), "github", ""},
+		"a clock that is behind":        {with(changes{"iat": at(30 * time.Second), "nbf": at(30 * time.Second)}), "github", ""},
+		"just expired":                  {with(changes{"exp": at(-30 * time.Second)}), "github", ""},
+		"a verified email":              {with(changes{"sub": "1", "email": "cron@acme.example", "email_verified": true}), "cron@acme.example", ""},
+		"another audience of a subject": {with(changes{"sub": "other", "aud": "elsewhere"}), "other", ""},
+
+		"an email that is not verified":  {with(changes{"sub": "1", "email": "cron@acme.example", "email_verified": false}), "", ReasonEmail},
+		"an email that says it in words": {with(changes{"sub": "1", "email": "cron@acme.example", "email_verified": "true"}), "", ReasonEmail},
+		"an email alone":                 {with(changes{"sub": "1", "email": "cron@acme.example"}), "", ReasonEmail},
+		"another audience":               {with(changes{"aud": "others"}), "", ReasonAudience},
+		"no audience":                    {with(changes{"aud": nil}), "", ReasonAudience},
+		"the audience of another":        {with(changes{"aud": "elsewhere"}), "", ReasonSubject},
+		"another branch":                 {with(changes{"sub": mainBranch + "2"}), "", ReasonSubject},
+		"no subject":                     {with(changes{"sub": nil}), "", ReasonSubject},
+		"another issuer":                 {other.good(t), "", ReasonIssuer},
+		"another issuer's name":          {signJWT(t, other.keys["rsa"], "rsa", jose.RS256, issuer.claimed(nil)), "", ReasonSignature},
+		"expired":                        {with(changes{"exp": at(-2 * time.Minute)}), "", ReasonExpired},
+		"no end":                         {with(changes{"exp": nil}), "", ReasonExpired},
+		"not yet":                        {with(changes{"nbf": at(2 * time.Minute)}), "", ReasonFuture},
+		"made in the future":             {with(changes{"iat": at(2 * time.Minute)}), "", ReasonFuture},
+		"no signature":                   {unsigned(t, issuer.claimed(nil)), "", ReasonForm},
+		"the public key as a secret":     {signJWT(t, publicPEM, "rsa", jose.HS256, issuer.claimed(nil)), "", ReasonForm},
+		"a signature that is cut":        {strings.TrimRight(issuer.good(t), "=")[:len(issuer.good(t))-8], "", ReasonSignature},
+		"a huge one":                     {with(changes{"x": strings.Repeat("x", maxJWT)}), "", ReasonForm},
+		"claims that are none":           {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + ".e30.AA", "", ReasonIssuer},
+		"no JSON":                        {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + ".AA.AA", "", ReasonForm},
+		"what is no JWT":                 {"a.b.c", "", ReasonUnknown},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			principal, err := bring(t, auth, test.token)
+			if principal.Name != test.name || reasonOf(err) != test.reason {
+				t.Errorf("got %+v and %q (%v), want %q and %q", principal, reasonOf(err), err, test.name, test.reason)
+			}
+			if err != nil && !errors.Is(err, ErrBadCredential) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAnOpaqueTokenMayLookLikeAJWT(t *testing.T) {
+	t.Parallel()
+	issuer := newTestIssuer(t, "rsa")
+	opaque := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + ".a.b"
+	auth := oidcAuthenticator(t, issuer.config(nil), Token{Name: "opaque", Value: opaque})
+	if principal, err := bring(t, auth, opaque); err != nil || principal.Name != "opaque" || principal.Kind != KindToken {
+		t.Errorf("got %+v, %v", principal, err)
+	}
+}
+
+// R2.5: the gateway serves while an issuer is away, and lets its tokens in as soon as it is back.
+func TestAnIssuerThatIsAwayHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	issuer := newTestIssuer(t, "rsa")
+	issuer.away = true
+	clock := &testClock{at: time.Now()}
+	issuers := NewIssuers(IssuersConfig{})
+	issuers.now = clock.now
+	s := newSite(t, GatewayConfig{Access: Access{Auth: oidcAuthenticator(t, issuer.config(issuers), Token{Name: "token", Value: "token"})}})
+	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", HeaderToken, "token"), 202)
+	good := "Bearer " + issuer.good(t)
+	response := s.ask(t, "POST", "/heartbeat", "", "Authorization", good)
+	checkProblem(t, response, 503)
+	if response.Header.Get("Retry-After") != "10" {
+		t.Errorf("Retry-After is %q", response.Header.Get("Retry-After"))
+	}
+	issuer.set(func() { issuer.away = false })
+	checkProblem(t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 503) // it is not asked again yet
+	clock.move(keysPause)
+	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 202)
+	// Gone for good, its keys serve on, also after a reload.
+	issuer.set(func() { issuer.away = true })
+	clock.move(10 * keysFresh)
+	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 202)
+	if err := s.Reload(Access{Auth: oidcAuthenticator(t, issuer.config(issuers))}); err != nil {
+		t.Fatal(err)
+	}
+	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 202)
+}
+
+func TestAKeyThatIsNewIsFetchedAndOneThatIsGoneIsForgotten(t *testing.T) {
+	t.Parallel()
+	issuer := newTestIssuer(t, "rsa")
+	clock := &testClock{at: time.Now()}
+	issuers := NewIssuers(IssuersConfig{})
+	issuers.now = clock.now
+	auth := oidcAuthenticator(t, issuer.config(issuers))
+	old := issuer.good(t)
+	if _, err := bring(t, auth, old); err != nil {
+		t.Fatal(err)
+	}
+	issuer.addKey(t, "ec2")
+	next := issuer.token(t, "ec2", jose.ES256, nil)
+	issuer.set(func() { delete(issuer.keys, "rsa") })
+	clock.move(keysPause)
+	if _, err := bring(t, auth, next); err != nil {
+		t.Errorf("the new key: %v", err)
+	}
+	if _, err := bring(t, auth, old); reasonOf(err) != ReasonSignature {
+		t.Errorf("the old key: %v", err)
+	}
+}
+
+// Anybody can make up the name of a key: the issuer must not be asked for each.
+func TestAFloodOfUnknownKeysReachesTheIssuerOnce(t *testing.T) {
+	t.Parallel()
+	issuer, stranger := newTestIssuer(t, "rsa"), newTestIssuer(t, "rsa")
+	clock := &testClock{at: time.Now()}
+	issuers := NewIssuers(IssuersConfig{})
+	issuers.now = clock.now
+	auth := oidcAuthenticator(t, issuer.config(issuers))
+	if _, err := bring(t, auth, issuer.good(t)); err != nil {
+		t.Fatal(err)
+	}
+	flood := func() {
+		for i := range 50 {
+			forged := signJWT(t, stranger.keys["rsa"], fmt.Sprintf("made-up-%d", i), jose.RS256, issuer.claimed(nil))
+			if _, err := bring(t, auth, forged); reasonOf(err) != ReasonSignature {
+				t.Fatalf("a forged token: %v", err)
+			}
+		}
+	}
+	flood()
+	if got := issuer.fetches(); got != 1 {
+		t.Errorf("the issuer was asked %d times", got)
+	}
+	clock.move(keysPause)
+	flood()
+	if got := issuer.fetches(); got != 2 {
+		t.Errorf("the issuer was asked %d times", got)
+	}
+	if _, err := bring(t, auth, issuer.good(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASlowIssuerHoldsUpOnlyWhoWaitsForItsFirstKeys(t *testing.T) {
+	t.Parallel()
+	issuer := newTestIssuer(t, "rsa")
+	issuer.hold = make(chan struct{})
+	auth := oidcAuthenticator(t, issuer.config(nil), Token{Name: "token", Value: "token"})
+	waited := make(chan error, 1)
+	good := issuer.good(t)
+	go func() {
+		request, err := http.NewRequest(http.MethodGet, "http://a/heartbeat", http.NoBody)
+		if err == nil {
+			request.Header.Set("Authorization", "Bearer "+good)
+			_, err = auth.Authenticate(request)
+		}
+		waited <- err
+	}()
+	if _, err := bring(t, auth, "token"); err != nil {
+		t.Error(err)
+	}
+	close(issuer.hold)
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnIssuerThatCallsItselfOtherwiseIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	issuer := newTestIssuer(t, "rsa")
+	issuer.says = "https://issuer.example"
+	if _, err := bring(t, oidcAuthenticator(t, issuer.config(nil)), issuer.good(t)); !errors.Is(err, ErrUndecided) || reasonOf(err) != ReasonUndecided {
+		t.Errorf("got %v", err)
+	}
+	if err := NewIssuers(IssuersConfig{}).Check(t.Context(), issuer.URL); err == nil {
+		t.Error("the check found nothing")
+	}
+}
+
+func TestIssuersAreReachedOverHTTPSOrOnLoopback(t *testing.T) {
+	t.Parallel()
+	for issuer, want := range map[string]bool{
+		"https://token.actions.githubusercontent.com": true, "http://127.0.0.1:8080/realm": true, "http://[::1]:1": true, "http://localhost:1": true,
+		"http://issuer.example": false, "issuer.example": false, "https://": false, "https://a?b": false, "https://a#": false, "https://u:p@a": false, "ftp://a": false, "http://127.0.0.1.example": false,
+	} {
+		if got := ValidIssuer(issuer); got != want {
+			t.Errorf("%s: got %v", issuer, got)
+		}
+	}
+}
+
+// FuzzJWT: whatever comes as a token is no panic, and only what the issuer has signed is let in.
+func FuzzJWT(f *testing.F) {
+	issuer := newTestIssuer(f, "rsa")
+	good := issuer.good(f)
+	auth := oidcAuthenticator(f, issuer.config(nil))
+	f.Add(good)
+	f.Add(unsigned(f, issuer.claimed(nil)))
+	f.Add("e30.e30.e30")
+	f.Fuzz(func(t *testing.T, token string) {
+		request := &http.Request{Method: http.MethodGet, Header: http.Header{"Authorization": {"Bearer " + token}}}
+		// The last letter of a signature has spellings that mean the same.
+		if _, err := auth.Authenticate(request); err == nil && !strings.HasPrefix(strings.TrimLeft(token, " "), good[:strings.LastIndexByte(good, '.')]) {
+			t.Errorf("let in: %q", token)
+		}
+	})
+}

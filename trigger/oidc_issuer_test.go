@@ -1,0 +1,176 @@
+package trigger
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// testIssuer is an OpenID Connect issuer on loopback, with what may go wrong with one.
+type testIssuer struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	keys    map[string]any // by name; RSA and EC private keys
+	fetched int            // times that its keys were asked for
+	away    bool
+	says    string        // the issuer that it says it is; itself where empty
+	hold    chan struct{} // not nil: it answers only once this is closed
+}
+
+func newTestIssuer(t testing.TB, names ...string) *testIssuer {
+	t.Helper()
+	i := &testIssuer{keys: map[string]any{}}
+	i.Server = httptest.NewServer(http.HandlerFunc(i.serve))
+	t.Cleanup(i.Close)
+	for _, name := range names {
+		i.addKey(t, name)
+	}
+	return i
+}
+
+// addKey makes an EC key if the name begins with ec, else an RSA key.
+func (i *testIssuer) addKey(t testing.TB, name string) {
+	t.Helper()
+	var key any
+	var err error
+	if name[:2] == "ec" {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	} else {
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.set(func() { i.keys[name] = key })
+}
+
+func (i *testIssuer) set(change func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	change()
+}
+
+func (i *testIssuer) fetches() (count int) {
+	i.set(func() { count = i.fetched })
+	return count
+}
+
+func (i *testIssuer) serve(w http.ResponseWriter, r *http.Request) {
+	var hold chan struct{}
+	i.set(func() { hold = i.hold })
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-r.Context().Done():
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case i.away:
+		http.Error(w, "away", http.StatusServiceUnavailable)
+	case r.URL.Path == "/.well-known/openid-configuration":
+		said := i.says
+		if said == "" {
+			said = i.URL
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": said, "jwks_uri": i.URL + "/keys"})
+	case r.URL.Path == "/keys":
+		i.fetched++
+		set := []any{map[string]string{"kty": "OKP", "crv": "Ed448", "x": "AA"}} // of a kind that nobody knows
+		for name, key := range i.keys {
+			private := jose.JSONWebKey{Key: key, KeyID: name}
+			set = append(set, private.Public())
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": set})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// claimed are the claims of a token that is good, with changes; a nil takes one away.
+func (i *testIssuer) claimed(changes map[string]any) map[string]any {
+	all := map[string]any{"iss": i.URL, "sub": "repo:acme/shop:ref:refs/heads/main", "aud": "systole", "iat": time.Now().Unix(), "exp": time.Now().Add(10 * time.Minute).Unix()}
+	for name, value := range changes {
+		if all[name] = value; value == nil {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+// token signs claims with a key of the issuer, as the algorithm says.
+func (i *testIssuer) token(t testing.TB, key string, algorithm jose.SignatureAlgorithm, changes map[string]any) string {
+	t.Helper()
+	var secret any
+	i.set(func() { secret = i.keys[key] })
+	return signJWT(t, secret, key, algorithm, i.claimed(changes))
+}
+
+// good is a token that is let in.
+func (i *testIssuer) good(t testing.TB) string { return i.token(t, "rsa", jose.RS256, nil) }
+
+func signJWT(t testing.TB, key any, keyID string, algorithm jose.SignatureAlgorithm, claims map[string]any) string {
+	t.Helper()
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := (&jose.SignerOptions{}).WithType("JWT")
+	if keyID != "" {
+		options = options.WithHeader("kid", keyID)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := object.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// unsigned is a token of the algorithm none.
+func unsigned(t testing.TB, claims map[string]any) string {
+	t.Helper()
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"none"}`)) + "." + encode(payload) + "."
+}
+
+// testClock is a clock that stands.
+type testClock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *testClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *testClock) move(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(by)
+}
