@@ -68,6 +68,7 @@ func (p *process) webhookConfig(callbacks *trigger.Callbacks) webhook.Config {
 	made := webhook.Config{
 		Allow: p.httpAllow(), ConnectTimeout: cfg.ConnectTimeout, MaxConnsPerHost: cfg.MaxConnsPerHost, Rate: rate.Limit(cfg.Rate), Burst: cfg.Burst,
 		BreakerFailures: cfg.BreakerFailures, BreakerPause: cfg.BreakerPause, Logger: p.logs.For("executor"),
+		Registerer: p.registry,
 	}
 	if callbacks != nil && (p.role == config.RoleDev || p.cfg.Callback.URL != "") {
 		made.Callbacks = callbacks

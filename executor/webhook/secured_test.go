@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/systole-run/systole/executor"
@@ -271,6 +273,27 @@ func TestAHostThatOnlyFailsIsSpared(t *testing.T) {
 	}
 	if result, _ := f.run(t); result.Err != nil || asked != 5 {
 		t.Errorf("asked %d times, got %+v", asked, result)
+	}
+}
+
+func TestTheMetricTellsWhichHostIsSpared(t *testing.T) {
+	t.Parallel()
+	registry, broken := prometheus.NewRegistry(), false
+	f := newFixtureOf(t, webhook.Config{BreakerFailures: 1, BreakerPause: time.Hour, Registerer: registry}, func(w http.ResponseWriter, _ *http.Request) {
+		if broken {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	for _, open := range []string{"0", "1"} {
+		broken = open == "1"
+		f.run(t)
+		want := fmt.Sprintf(`# HELP systole_webhook_breaker_open 1 while a host that only failed is sent no request from this worker, else 0.
+# TYPE systole_webhook_breaker_open gauge
+systole_webhook_breaker_open{host=%q} %s
+`, strings.TrimPrefix(f.server.URL, "http://"), open)
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

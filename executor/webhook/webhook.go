@@ -33,9 +33,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/internal/metric"
 	"github.com/systole-run/systole/store"
 )
 
@@ -62,12 +64,13 @@ type Config struct {
 	// through to try. Default DefaultBreakerFailures and DefaultBreakerPause; negative is never.
 	BreakerFailures int
 	BreakerPause    time.Duration
-	Callbacks       Callbacks        // brings callbacks; nil refuses flows that take one
-	TLS             *tls.Config      // nil for the system's certificates and TLS 1.2 or newer
-	Resolver        *net.Resolver    // default net.DefaultResolver
-	UserAgent       string           // default "systole"
-	Logger          *slog.Logger     // hears of hosts that fail; default slog.Default()
-	Now             func() time.Time // default time.Now; stamps the requests
+	Callbacks       Callbacks             // brings callbacks; nil refuses flows that take one
+	TLS             *tls.Config           // nil for the system's certificates and TLS 1.2 or newer
+	Resolver        *net.Resolver         // default net.DefaultResolver
+	UserAgent       string                // default "systole"
+	Logger          *slog.Logger          // hears of hosts that fail; default slog.Default()
+	Registerer      prometheus.Registerer // gets the metric of hosts that are spared; nil: nobody does
+	Now             func() time.Time      // default time.Now; stamps the requests
 }
 
 // Executor implements executor.FlowExecutor. It is safe for concurrent use.
@@ -83,7 +86,9 @@ func New(cfg Config) (*Executor, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	return &Executor{cfg: cfg, clients: newClients(cfg), hosts: newHosts(cfg)}, nil
+	e := &Executor{cfg: cfg, clients: newClients(cfg), hosts: newHosts(cfg)}
+	metric.Register(cfg.Registerer, e.hosts) // of several Executors with one registry, the first one tells
+	return e, nil
 }
 
 func (c Config) validate() error {

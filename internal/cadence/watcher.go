@@ -79,13 +79,13 @@ func (w *Watcher) Look(ctx context.Context) error {
 	return err
 }
 
-func (w *Watcher) look(ctx context.Context) ([]Cadence, error) {
+func (w *Watcher) look(ctx context.Context) ([]watched, error) {
 	groups, err := w.store.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	known := make(map[string]*group, len(groups))
-	found := make([]Cadence, 0, len(groups))
+	found := make([]watched, 0, len(groups))
 	for _, status := range groups {
 		g := w.known[status.Group]
 		if g == nil {
@@ -97,7 +97,7 @@ func (w *Watcher) look(ctx context.Context) ([]Cadence, error) {
 			return nil, err
 		}
 		w.tell(g, c)
-		found = append(found, c)
+		found = append(found, watched{c, status})
 	}
 	w.known = known
 	return found, nil
@@ -133,10 +133,17 @@ func (w *Watcher) tell(g *group, c Cadence) {
 	g.warnings = now
 }
 
+// watched is what one look found of a group.
+type watched struct {
+	Cadence
+	status store.GroupStatus
+}
+
 // seen gives what the last look found to each scrape, whole.
 type seen struct {
-	last                   atomic.Pointer[[]Cadence]
+	last                   atomic.Pointer[[]watched]
 	gap, interval, warning *prometheus.Desc
+	backlog, inProgress    *prometheus.Desc
 }
 
 func newSeen() *seen {
@@ -144,9 +151,11 @@ func newSeen() *seen {
 		return prometheus.NewDesc("systole_"+name, help, append([]string{"group"}, labels...), nil)
 	}
 	return &seen{
-		gap:      desc("beat_usual_gap_seconds", "The gap between two heartbeats that nine of ten of the last 20 did not exceed."),
-		interval: desc("flow_shortest_interval_seconds", "The shortest time between two slots of any flow that waits for heartbeats."),
-		warning:  desc("beat_warning", "1 where the heartbeats of a group do not fit its flows, by what is wrong (never, stopped, slow, fast), else 0.", "warning"),
+		gap:        desc("beat_usual_gap_seconds", "The gap between two heartbeats that nine of ten of the last 20 did not exceed."),
+		interval:   desc("flow_shortest_interval_seconds", "The shortest time between two slots of any flow that waits for heartbeats."),
+		backlog:    desc("backlog", "Occurrences that wait for a worker: due by now, or asked for."),
+		inProgress: desc("in_progress", "Occurrences that are held under a lease, by any worker."),
+		warning:    desc("beat_warning", "1 where the heartbeats of a group do not fit its flows, by what is wrong (never, stopped, slow, fast), else 0.", "warning"),
 	}
 }
 
@@ -155,6 +164,8 @@ func (s *seen) Describe(descs chan<- *prometheus.Desc) {
 	descs <- s.gap
 	descs <- s.interval
 	descs <- s.warning
+	descs <- s.backlog
+	descs <- s.inProgress
 }
 
 // Collect implements prometheus.Collector.
@@ -167,6 +178,8 @@ func (s *seen) Collect(metrics chan<- prometheus.Metric) {
 		gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, append([]string{c.Group}, labels...)...)
 		}
+		gauge(s.backlog, float64(c.status.Due+c.status.Queued))
+		gauge(s.inProgress, float64(c.status.Running))
 		if c.UsualGap != 0 {
 			gauge(s.gap, c.UsualGap.Seconds())
 		}

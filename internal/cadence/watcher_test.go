@@ -115,6 +115,7 @@ func TestTheWatcherTellsInMetricsAndOnceInTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := maps.Clone(others)
+		want["systole_backlog default"], want["systole_in_progress default"] = 1, 0 // one flow, always due
 		for _, k := range cadence.Kinds {
 			want["systole_beat_warning default "+k] = map[bool]float64{true: 1}[k == kind]
 		}
@@ -148,6 +149,35 @@ func TestTheWatcherTellsInMetricsAndOnceInTheLog(t *testing.T) {
 			t.Errorf("the log says %q %d times, want %d\n%s", text, got, times, log)
 		}
 	}
+}
+
+func TestTheWatcherTellsWhatWaitsAndWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	f, registry := newFixture(t), prometheus.NewRegistry()
+	w := cadence.NewWatcher(cadence.Config{Registerer: registry}, f)
+	for _, name := range []string{"a", "b", "c"} {
+		f.put(name, time.Minute)
+	}
+	expect := func(backlog, held float64) {
+		t.Helper()
+		if err := w.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := gathered(t, registry)
+		if got["systole_backlog default"] != backlog || got["systole_in_progress default"] != held {
+			t.Errorf("gathered %v, want a backlog of %v and %v in progress", got, backlog, held)
+		}
+	}
+	expect(3, 0)
+	f.beat()
+	if _, err := f.Claimer(f.Partitions("default")[0], "w", time.Hour).Claim(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	expect(1, 2)
+	if _, err := f.Enqueue(t.Context(), store.RunNow{Group: "default", Flow: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	expect(2, 2)
 }
 
 func TestTheWatcherForgetsGroupsThatAreGone(t *testing.T) {

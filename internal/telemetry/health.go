@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/systole-run/systole/internal/metric"
 )
 
 // checkWithin bounds one readiness check.
@@ -48,8 +50,27 @@ func ScriptTimes(registerer prometheus.Registerer) func(script string, took time
 	}
 }
 
-// Handler serves /healthz (the process lives), /readyz (its checks pass) and /metrics, to GET and HEAD.
+// checkUp tells at each scrape what the checks say.
+var checkUp = prometheus.NewDesc("systole_check_up", "1 if what this process needs (nats, redis, heartbeats) is there, else 0.", []string{"check"}, nil)
+
+// checked does the checks of /readyz for a scrape.
+type checked []Check
+
+// Describe implements prometheus.Collector.
+func (c checked) Describe(descs chan<- *prometheus.Desc) { descs <- checkUp }
+
+// Collect implements prometheus.Collector.
+func (c checked) Collect(metrics chan<- prometheus.Metric) {
+	for name, passed := range results(context.Background(), c) {
+		up := map[bool]float64{true: 1}[passed]
+		metrics <- prometheus.MustNewConstMetric(checkUp, prometheus.GaugeValue, up, name)
+	}
+}
+
+// Handler serves /healthz (the process lives), /readyz (its checks pass) and /metrics, which has them as well, to GET
+// and HEAD.
 func Handler(registry *prometheus.Registry, checks ...Check) http.Handler {
+	metric.Register(registry, checked(checks))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"status": "ok"})
@@ -59,25 +80,34 @@ func Handler(registry *prometheus.Registry, checks ...Check) http.Handler {
 	return mux
 }
 
-// ready runs the checks side by side. It names those that fail, and not why: errors may tell more than a stranger should know.
+// ready answers with what the checks say. It names those that fail, and not why: errors may tell more than a stranger should know.
 func ready(w http.ResponseWriter, r *http.Request, checks []Check) {
-	ctx, cancel := context.WithTimeout(r.Context(), checkWithin)
+	status, words := http.StatusOK, make(map[string]string, len(checks))
+	for name, passed := range results(r.Context(), checks) {
+		words[name] = "ok"
+		if !passed {
+			words[name] = "failed"
+			status = http.StatusServiceUnavailable
+		}
+	}
+	word := map[bool]string{true: "ready", false: "not ready"}[status == http.StatusOK]
+	answer(w, status, map[string]any{"status": word, "checks": words})
+}
+
+// results runs the checks side by side and tells which passed, within checkWithin.
+func results(ctx context.Context, checks []Check) map[string]bool {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	status, results := http.StatusOK, make(map[string]string, len(checks))
 	answers := make([]chan error, len(checks))
 	for i, check := range checks {
 		answers[i] = make(chan error, 1)
 		go func() { answers[i] <- check.Do(ctx) }()
 	}
+	found := make(map[string]bool, len(checks))
 	for i, check := range checks {
-		results[check.Name] = "ok"
-		if !passed(ctx, answers[i]) {
-			results[check.Name] = "failed"
-			status = http.StatusServiceUnavailable
-		}
+		found[check.Name] = passed(ctx, answers[i])
 	}
-	word := map[bool]string{true: "ready", false: "not ready"}[status == http.StatusOK]
-	answer(w, status, map[string]any{"status": word, "checks": results})
+	return found
 }
 
 // passed waits for one answer, and no longer than ctx: a check that does not listen to its ctx has failed, and the

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/systole-run/systole/internal/telemetry"
@@ -84,6 +85,28 @@ func TestAProcessThatIsNotReadyStillLives(t *testing.T) {
 	}
 	if response, _ := get(t, handler, "POST", "/healthz"); response.StatusCode != 405 {
 		t.Errorf("POST is answered %d", response.StatusCode)
+	}
+}
+
+func TestMetricsTellWhatTheChecksSay(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	redis := telemetry.Check{Name: "redis", Do: func(context.Context) error {
+		if away.Load() {
+			return errors.New("away")
+		}
+		return nil
+	}}
+	nats := telemetry.Check{Name: "nats", Do: func(context.Context) error { return nil }}
+	handler := telemetry.Handler(telemetry.NewRegistry("v1"), nats, redis)
+	for _, up := range []string{"1", "0", "1"} {
+		away.Store(up == "0")
+		_, body := get(t, handler, "GET", "/metrics")
+		for _, want := range []string{`systole_check_up{check="nats"} 1`, `systole_check_up{check="redis"} ` + up} {
+			if !strings.Contains(body, want+"\n") {
+				t.Errorf("metrics are without %s", want)
+			}
+		}
 	}
 }
 
