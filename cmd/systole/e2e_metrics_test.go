@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
 )
 
@@ -28,21 +27,20 @@ func TestTheMetricsThatAreWatchedExist(t *testing.T) {
 	gateway := s.gateway()
 	worker := s.worker("w1", "SYSTOLE_EXECUTOR__HTTP__ALLOW=127.0.0.0/8")
 	worker.awaitReady()
-	often := store.Duration(time.Second) // so that each heartbeat but the first finds slots that none covered
+	often := store.Duration(time.Second)
 	s.putFlow(store.DataFlow{Name: "good", Every: often, Exec: s.shell("true")})
 	s.putFlow(store.DataFlow{Name: "bad", Every: often, Exec: s.shell("exit 1")})
 	s.putFlow(store.DataFlow{Name: "calls", Every: often, HTTP: &store.HTTPSpec{URL: "http://" + freeAddress(t)}})
 	s.publish("{")
-	nc := testenv.Connect(t, s.nats.URL)
-	if err := nc.Publish("systole.run.default.good", nil); err != nil {
-		t.Fatal(err)
-	}
+	settleBeat(t, gateway.url("gateway"))
+	began := s.now()
+	pollUntil(t, "slots have passed without a heartbeat", func() bool { return s.now().Sub(began) > 3*time.Second })
 	found := map[string]bool{}
-	pollUntil(t, "gateway and worker have what only they have, and slots were missed", func() bool {
+	pollUntil(t, "gateway and worker have counted what was sent", func() bool {
 		settleBeat(t, gateway.url("gateway"))
 		addMetrics(t, found, gateway)
 		addMetrics(t, found, worker)
-		return found["systole_slots_not_run_total"] && found["systole_run_requests_total"] && found["systole_bad_messages_total"]
+		return found["systole_slots_not_run_total"] && found["systole_bad_messages_total"] && len(s.beats()) > 5
 	})
 	console := s.start("console", "console", "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0")
 	pollUntil(t, "every metric is there", func() bool {
