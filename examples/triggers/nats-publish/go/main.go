@@ -1,0 +1,49 @@
+// Command go publishes one heartbeat to NATS and waits until JetStream has stored it. It needs nats.go and nothing of ours.
+//
+//	NATS_URL=nats://127.0.0.1:4222 go run ./examples/triggers/nats-publish/go [group]
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func main() {
+	group := "default"
+	if len(os.Args) > 1 {
+		group = os.Args[1]
+	}
+	if err := publish(os.Getenv("NATS_URL"), group); err != nil {
+		fmt.Fprintln(os.Stderr, "heartbeat:", err)
+		os.Exit(1)
+	}
+}
+
+func publish(url, group string) error {
+	if url == "" {
+		url = nats.DefaultURL
+	}
+	nc, err := nats.Connect(url)
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	// js.Publish waits for JetStream's word and tries again; nc.Publish would not know whether anyone has the beat.
+	ack, err := js.Publish(ctx, "systole.beat."+group, []byte(`{"source":"my-program"}`))
+	if err != nil {
+		return fmt.Errorf("publish the heartbeat: %w", err)
+	}
+	fmt.Printf("stored in %s as %d\n", ack.Stream, ack.Sequence)
+	return nil
+}
