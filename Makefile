@@ -63,6 +63,15 @@ e2e: ## The compose stack on this machine's Docker engine while things fail; nee
 	E2E_SUMMARY=$(abspath $(BIN)/e2e) go test -tags compose -count 1 -timeout 30m -v -run Compose ./deploy/test/
 	@cat $(BIN)/e2e
 
+.PHONY: triggers
+triggers: deps-test $(BIN)/nats ## The examples of triggers that need curl, Ruby, Python, systemd or the nats command
+	@./tools/need curl ruby systemd python3-django
+	PATH="$(abspath $(BIN)):$$PATH" go test -tags triggers -count 1 -timeout 10m ./examples/triggers
+
+# A tool of the tests alone, and built by itself: its modules are none of ours.
+$(BIN)/nats:
+	GOBIN=$(abspath $(BIN)) go install github.com/nats-io/natscli/nats@v0.5.0
+
 .PHONY: lint
 lint: ## golangci-lint, which checks the formatting too
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...

@@ -29,7 +29,7 @@ def connect(url):
     if info.get("tls_required") or where.scheme == "tls":
         conn = ssl.create_default_context().wrap_socket(conn, server_hostname=where.hostname)
         reader = conn.makefile("rb")
-    hello = {"verbose": False, "pedantic": False, "lang": "python", "version": "1", "name": "heartbeat"}
+    hello = {"verbose": False, "headers": True, "no_responders": True, "lang": "python", "version": "1", "name": "heartbeat"}
     for field, variable in (("user", "NATS_USER"), ("pass", "NATS_PASSWORD"), ("auth_token", "NATS_TOKEN")):
         if os.environ.get(variable):
             hello[field] = os.environ[variable]

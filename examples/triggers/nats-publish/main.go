@@ -1,6 +1,6 @@
-// Command go publishes one heartbeat to NATS and waits until JetStream has stored it. It needs nats.go and nothing of ours.
+// Command nats-publish publishes one heartbeat to NATS and waits until JetStream has stored it. It needs nats.go and nothing of ours.
 //
-//	NATS_URL=nats://127.0.0.1:4222 go run ./examples/triggers/nats-publish/go [group]
+//	NATS_URL=nats://127.0.0.1:4222 go run ./examples/triggers/nats-publish [group]
 package main
 
 import (
