@@ -12,7 +12,7 @@ import (
 const oldestRedis = 7
 
 // Check is for start-up: it reports what about this Redis makes running on it wrong (err) or risky (warnings, each
-// naming what is at stake), and records the deployment's number of partitions.
+// naming what is at stake), and records the deployment's number of partitions and format.
 func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
 	if err := s.Ping(ctx); err != nil {
 		return nil, err
@@ -32,6 +32,9 @@ func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
 	}
 	if info["redis_version"] != "" && info["aof_enabled"] != "1" {
 		warnings = append(warnings, "appendonly is off: after a crash of Redis, flows and runs since its last snapshot are gone, and what had run may run again; set appendonly yes")
+	}
+	if err := s.claimFormat(ctx); err != nil {
+		return warnings, err
 	}
 	return warnings, s.claimPartitions(ctx)
 }

@@ -11,6 +11,8 @@ var (
 	// ErrUnavailable: Redis could not be reached, or did not answer in time. The call may have taken effect;
 	// every call of this package is safe to repeat.
 	ErrUnavailable = errors.New("redis is unavailable")
+	// ErrFormat: Redis holds data of a newer version of Systole, which this one would damage.
+	ErrFormat = errors.New("data in Redis is in a format that this version does not know")
 	// ErrPartitions: Redis holds data that was written with another number of partitions.
 	ErrPartitions = errors.New("number of partitions differs from the one recorded in Redis")
 )

@@ -17,8 +17,8 @@ import (
 )
 
 func (a *app) flowCommand() *cobra.Command {
-	return group("flow", "Apply, check, look at, preview, run, pause and delete flows",
-		a.flowApplyCommand(), a.flowValidateCommand(), a.flowSchemaCommand(), a.flowListCommand(), a.flowShowCommand(), a.flowSlotsCommand(),
+	return group("flow", "Apply, check, export, look at, preview, run, pause and delete flows",
+		a.flowApplyCommand(), a.flowValidateCommand(), a.flowSchemaCommand(), a.flowListCommand(), a.flowExportCommand(), a.flowShowCommand(), a.flowSlotsCommand(),
 		a.flowPreviewCommand(), a.flowRunCommand(), a.flowPauseCommand(), a.flowResumeCommand(), a.flowDeleteCommand())
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,7 +106,11 @@ func start(t *testing.T) (d deployment, err error) {
 	if err != nil {
 		return d, err
 	}
-	if _, err = role("worker", "SYSTOLE_NATS__URL="+d.nats, "SYSTOLE_REDIS__URL="+redisURL); err != nil {
+	health, err := role("worker", "SYSTOLE_NATS__URL="+d.nats, "SYSTOLE_REDIS__URL="+redisURL)
+	if err != nil {
+		return d, err
+	}
+	if err := awaitReady(health); err != nil {
 		return d, err
 	}
 	d.gateway, err = role("gateway", "SYSTOLE_NATS__URL="+d.nats, "SYSTOLE_CONFIG="+settings)
@@ -156,6 +161,26 @@ func role(name string, environ ...string) (address string, err error) {
 		return "", fmt.Errorf("%s has ended: %s", name, reason)
 	}
 	return address, nil
+}
+
+// awaitReady waits until a role is: the streams are there then.
+func awaitReady(address string) error {
+	deadline := time.After(patience)
+	for {
+		response, err := http.Get(address + "/readyz")
+		if err != nil {
+			return err
+		}
+		_ = response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-deadline:
+			return fmt.Errorf("the worker is not ready within %s: %s", patience, response.Status)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // group is a group of the test's own, with one flow that is due at once and not again within the test.

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/systole-run/systole/internal/admin/wire"
+	"github.com/systole-run/systole/internal/output"
+)
+
+func (a *app) flowExportCommand() *cobra.Command {
+	var flags apiFlags
+	cmd := &cobra.Command{
+		Use: "export", Short: "Print the definitions of a group's flows as files that apply takes, without where the flows stand", Args: cobra.NoArgs,
+		Example: "  systole flow export > flows.yaml\n  systole flow export --group reports | systole flow apply -f - --server https://other.example",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := a.client(flags)
+			if err != nil {
+				return err
+			}
+			printer := a.printer(output.YAML)
+			for flow, err := range api.Flows(cmd.Context(), flags.group, wire.MaxPage) {
+				if err != nil {
+					return err
+				}
+				if _, err := fmt.Fprintln(a.out, "---"); err != nil {
+					return err
+				}
+				if err := printer.Value(flow.DataFlow); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	flags.add(cmd)
+	flags.addGroup(cmd)
+	return cmd
+}
