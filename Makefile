@@ -56,6 +56,20 @@ fuzz: ## Each fuzz test for FUZZTIME (default 10s)
 bench: deps-test ## Every benchmark, once
 	go test -run '^$$' -bench . -benchmem -timeout 30m -p 1 $(PKG)
 
+.PHONY: rules
+rules: ## Alerts and dashboard with promtool: what they say parses, and each alert fires when it should and only then
+	@./tools/promtool --version >/dev/null
+	go test -tags rules -count 1 ./deploy/observability
+
+.PHONY: rules-kubernetes
+rules-kubernetes: ## rules.yml as the PrometheusRule that Kubernetes takes
+	@{ printf '# Made of rules.yml by make rules-kubernetes.\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata: {name: systole}\nspec:\n'; \
+		sed -n '/^groups:/,$$ s/^\(.\)/  \1/p' deploy/observability/rules.yml; } >deploy/observability/rules.kubernetes.yaml
+
+.PHONY: kubernetes
+kubernetes: ## Kubernetes manifests, offline: every overlay builds, and what is in it is right
+	cd deploy/kubernetes/test && go test -count 1 ./...
+
 .PHONY: e2e
 e2e: ## The compose stack on this machine's Docker engine while things fail; needs no image registry, and ends with the sum
 	@./tools/need redis-server curl wget busybox-static
