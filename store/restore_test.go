@@ -22,7 +22,6 @@ func TestAfterAnOlderCopyWasRestoredFlowsGoOn(t *testing.T) {
 			server := testenv.StartRedis(t)
 			f := fixtureOver(t, connect(t, server.URL()), store.Config{Prefix: "p"})
 			f.put(function("done", everyMinute), function("running", everyMinute), function("later", everyMinute))
-			f.pass(0)
 			f.beat()
 			before := f.claim("old", 2).Claims
 			if len(before) != 2 {
@@ -40,7 +39,6 @@ func TestAfterAnOlderCopyWasRestoredFlowsGoOn(t *testing.T) {
 			}
 
 			r := fixtureOver(t, connect(t, copied.URL()), store.Config{Prefix: "p"})
-			r.now, r.beats = f.now, f.beats
 			if written, err := r.Complete(r.ctx, after.Partition, success(after)); err != nil || !errors.Is(written.Answers[0].Err, store.ErrStale) {
 				t.Errorf("a claim from after the copy is completed with %+v, %v", written.Answers, err)
 			}
@@ -49,6 +47,7 @@ func TestAfterAnOlderCopyWasRestoredFlowsGoOn(t *testing.T) {
 			if again.Flow.Name != after.Flow.Name || again.OccurrenceID != after.OccurrenceID {
 				t.Errorf("%s is claimed as %s, it was %s", again.Flow.Name, again.OccurrenceID, after.OccurrenceID)
 			}
+			r.complete(again)
 			// And what was running, once its lease has run out.
 			r.pass(2 * lease)
 			repeated := r.claimOne("new")
