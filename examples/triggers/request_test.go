@@ -12,12 +12,18 @@ import (
 // R2.2, R6.5: what the services send, byte for byte, is a heartbeat to the gateway.
 func TestTheRequestOfCloudSchedulerIsAHeartbeat(t *testing.T) {
 	t.Parallel()
-	newGroup(t).replay("cloud-scheduler/request.http", "cloud-scheduler")
+	g := newGroup(t)
+	const account = "systole-heartbeat@my-project.iam.gserviceaccount.com"
+	other := g.issuer.sign(googleClaims("somebody@my-project.iam.gserviceaccount.com"))
+	if status := g.send("cloud-scheduler/request.http", other); status != http.StatusUnauthorized && status != http.StatusForbidden {
+		t.Errorf("another account is answered %d", status)
+	}
+	g.replay("cloud-scheduler/request.http", "cloud-scheduler", g.issuer.sign(googleClaims(account)))
 }
 
 func TestTheRequestOfEventBridgeIsAHeartbeat(t *testing.T) {
 	t.Parallel()
-	newGroup(t).replay("eventbridge/request.http", "eventbridge")
+	newGroup(t).replay("eventbridge/request.http", "eventbridge", credential)
 }
 
 // The files that set a service up give the body and the headers that the replayed request has.
@@ -52,8 +58,8 @@ func TestEventBridgeSendsWhatItsRequestSays(t *testing.T) {
 	}
 }
 
-// replay sends a request as it was written down, over a connection of its own, first without its credential.
-func (g group) replay(file, source string) {
+// replay sends a request as it was written down, over a connection of its own, first with a wrong credential.
+func (g group) replay(file, source, credential string) {
 	g.t.Helper()
 	if status := g.send(file, "not-the-token"); status != http.StatusUnauthorized {
 		g.t.Errorf("with a wrong credential it is answered %d", status)

@@ -36,6 +36,7 @@ type deployment struct {
 	nats      string
 	store     *store.Store
 	tokenFile string
+	issuer    *issuer
 }
 
 var (
@@ -98,10 +99,17 @@ func start(t *testing.T) (d deployment, err error) {
 		return d, err
 	}
 	d.tokenFile = filepath.Join(scratch, "token")
+	if d.issuer, err = newIssuer(); err != nil {
+		return d, err
+	}
+	oidc, err := oidcSettings(os.ReadFile, d.issuer.url)
+	if err != nil {
+		return d, err
+	}
 	settings := filepath.Join(scratch, "gateway.yaml")
 	err = errors.Join(
 		os.WriteFile(d.tokenFile, []byte(credential+"\n"), 0o600),
-		os.WriteFile(settings, []byte("gateway:\n  listen: 127.0.0.1:0\n  auth:\n    tokens:\n      - {name: scheduler, value_file: "+d.tokenFile+"}\n"), 0o600),
+		os.WriteFile(settings, []byte("gateway:\n  listen: 127.0.0.1:0\n  auth:\n"+oidc+"    tokens:\n      - {name: scheduler, value_file: "+d.tokenFile+"}\n"), 0o600),
 	)
 	if err != nil {
 		return d, err

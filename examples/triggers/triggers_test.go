@@ -18,7 +18,7 @@ var proofs = map[string][]string{
 	"cron":               {"TestTheLineOfTheCrontabSendsAHeartbeat"},
 	"systemd":            {"TestTheUnitsOfSystemdAreValid", "TestTheServiceOfSystemdSendsAHeartbeat"},
 	"kubernetes-cronjob": {"TestTheCommandOfTheCronJobSendsAHeartbeat"},
-	"github-actions":     {"TestTheWorkflowsOfGitHubSendAHeartbeat"},
+	"github-actions":     {"TestTheWorkflowOfGitHubSendsAHeartbeat", "TestTheWorkflowOfGitHubNeedsNoSecret"},
 	"cloud-scheduler":    {"TestTheRequestOfCloudSchedulerIsAHeartbeat", "TestCloudSchedulerSendsWhatItsRequestSays"},
 	"eventbridge":        {"TestTheRequestOfEventBridgeIsAHeartbeat", "TestEventBridgeSendsWhatItsRequestSays"},
 	"nats-publish":       {"TestAMessageInNATSIsAHeartbeat", "TestTheScriptInPythonPublishesAHeartbeat", "TestTheCommandOfNATSPublishesAHeartbeat"},

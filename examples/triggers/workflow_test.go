@@ -59,7 +59,7 @@ func (w workflow) run(g group, expressions map[string]string, environ ...string)
 }
 
 // R4.3, R4.5
-func TestTheWorkflowsOfGitHubSendAHeartbeat(t *testing.T) {
+func TestTheWorkflowOfGitHubSendsAHeartbeat(t *testing.T) {
 	t.Parallel()
 	g := group{deploy(t), t, "default"}
 	g.put("hello", 0)
@@ -76,5 +76,29 @@ func TestTheWorkflowsOfGitHubSendAHeartbeat(t *testing.T) {
 	}
 	if out, err := w.run(g, map[string]string{"vars.SYSTOLE_GATEWAY": g.gateway, "secrets.SYSTOLE_HEARTBEAT_TOKEN": "another"}); err == nil || !strings.Contains(out, "401") {
 		t.Errorf("with a wrong secret the job ends with %v: %s", err, out)
+	}
+}
+
+// R2.5: without a secret, with a token that GitHub signs for the job.
+func TestTheWorkflowOfGitHubNeedsNoSecret(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	w := readWorkflow(t, "github-actions/heartbeat-oidc.yml")
+	if len(w.Permissions) != 1 || w.Permissions["id-token"] != "write" {
+		t.Errorf("it has the permissions %v", w.Permissions)
+	}
+	run := func(audience string) (string, error) {
+		step := &w.Jobs["heartbeat"].Steps[0]
+		step.Env["AUDIENCE"] = "${{ audience }}" // the gateway's address in the example, where that is public
+		step.Run = strings.ReplaceAll(step.Run, "/heartbeat", "/heartbeat/"+g.name)
+		defer func() { step.Run = strings.ReplaceAll(step.Run, "/heartbeat/"+g.name, "/heartbeat") }()
+		return w.run(g, map[string]string{"vars.SYSTOLE_GATEWAY": g.gateway, "audience": audience}, g.issuer.jobEnvironment()...)
+	}
+	if out, err := run(audience); err != nil || !strings.Contains(out, `"status":"accepted"`) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	g.ran("github-actions")
+	if out, err := run("https://somebody.example"); err == nil || !strings.Contains(out, "401") {
+		t.Errorf("with a token for somebody else the job ends with %v: %s", err, out)
 	}
 }
