@@ -36,8 +36,13 @@ func (p *process) connectNATS() (*nats.Conn, error) {
 	return nc, nil
 }
 
+// A link that is cut without a word is noticed after three pings without an answer, which is within a minute.
+const natsPing, natsUnanswered = 15 * time.Second, 2
+
 func natsOptions(cfg config.NATS, name string) ([]nats.Option, error) {
-	options := []nats.Option{nats.Name(name), nats.Timeout(3 * time.Second)}
+	options := []nats.Option{
+		nats.Name(name), nats.Timeout(3 * time.Second), nats.PingInterval(natsPing), nats.MaxPingsOutstanding(natsUnanswered),
+	}
 	if cfg.CredsFile != "" {
 		options = append(options, nats.UserCredentials(cfg.CredsFile))
 	}
