@@ -14,13 +14,21 @@ import (
 func TestTheCommandsInTheDocumentationExist(t *testing.T) {
 	t.Parallel()
 	lines := 0
-	for _, file := range []string{"README.md", "deploy/README.md"} {
+	pages, err := filepath.Glob("../../examples/triggers/*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"README.md", "deploy/README.md"}
+	for _, page := range pages {
+		files = append(files, strings.TrimPrefix(page, "../../"))
+	}
+	for _, file := range files {
 		for _, line := range codeLines(t, file, "sh") {
 			line, _, _ = strings.Cut(line, " #")
 			for _, start := range []string{"systole ", "go run ./cmd/systole "} {
 				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), start); ok {
 					lines++
-					checkCommandLine(t, file, strings.Fields(strings.ReplaceAll(rest, "'", "")))
+					checkCommandLine(t, file, strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(rest)))
 				}
 			}
 		}
