@@ -60,7 +60,7 @@ func watchedMetrics(t *testing.T) map[string]string {
 	t.Helper()
 	name, part := regexp.MustCompile(`\bsystole_[a-z_]+`), regexp.MustCompile(`_(bucket|sum|count)$`)
 	names := make(map[string]string)
-	err := filepath.WalkDir("../../deploy", func(path string, entry fs.DirEntry, err error) error {
+	read := func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !slices.Contains([]string{".yml", ".yaml", ".json", ".md"}, filepath.Ext(path)) {
 			return err
 		}
@@ -69,9 +69,11 @@ func watchedMetrics(t *testing.T) map[string]string {
 			names[part.ReplaceAllString(found, "")] = path
 		}
 		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	}
+	for _, folder := range []string{"../../deploy", "../../examples/triggers"} {
+		if err := filepath.WalkDir(folder, read); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return names
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/systole-run/systole/internal/config"
 )
@@ -25,6 +28,7 @@ func TestTheCommandsInTheDocumentationExist(t *testing.T) {
 	for _, file := range files {
 		for _, line := range codeLines(t, file, "sh") {
 			line, _, _ = strings.Cut(line, " #")
+			line, _, _ = strings.Cut(line, " > ")
 			for _, start := range []string{"systole ", "go run ./cmd/systole "} {
 				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), start); ok {
 					lines++
@@ -53,6 +57,33 @@ func checkCommandLine(t *testing.T, file string, args []string) {
 	if command.Args != nil {
 		if err := command.Args(command, command.Flags().Args()); err != nil {
 			t.Errorf("%s: systole %s: %v", file, strings.Join(args, " "), err)
+		}
+	}
+}
+
+// R4.4: a setting that the guide for operators names is one that there is.
+func TestTheSettingsInTheGuideExist(t *testing.T) {
+	t.Parallel()
+	var known map[string]any
+	if err := yaml.Unmarshal([]byte(run(t, nil, "config", "show").expect(t, exitFine).out), &known); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("../../deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:nats|redis|gateway|worker|console|executor|history|tracing)\\.[a-z_.]+[a-z])").FindAllStringSubmatch(string(data), -1)
+	if len(named) < 20 {
+		t.Errorf("found only %d settings", len(named))
+	}
+	for _, name := range named {
+		var at any = known
+		for level := range strings.SplitSeq(name[1], ".") {
+			section, _ := at.(map[string]any)
+			at = section[level]
+		}
+		if at == nil && name[1] != "redis.conf" {
+			t.Errorf("there is no setting %s", name[1])
 		}
 	}
 }
