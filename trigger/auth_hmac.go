@@ -93,7 +93,8 @@ func (s *signatures) authenticate(r *http.Request, now time.Time) (Principal, er
 	if err != nil {
 		return Principal{}, err
 	}
-	principal.signature = hex.EncodeToString(sig.value)
+	sum := sha256.Sum256(sig.value)
+	principal.request = hex.EncodeToString(sum[:]) // which logs may show, unlike the signature
 	if sig.covers("content-digest") {
 		r.Body = &digestBody{ReadCloser: r.Body, want: sig.digest, sum: sha256.New(), refused: refusedAs(KindHMAC, ReasonDigest).of(key.principal.Name)}
 	}

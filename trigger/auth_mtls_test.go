@@ -1,117 +1,17 @@
 package trigger
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/systole-run/systole/internal/testenv"
 )
-
-// authority signs certificates.
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pool        *x509.CertPool
-}
-
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &authority{key: key, pool: x509.NewCertPool()}
-	if a.certificate, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.pool.AddCert(a.certificate)
-	return a
-}
-
-// issue makes a certificate for clients; change may make it another one.
-func (a *authority) issue(t testing.TB, change func(*x509.Certificate)) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	change(template)
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// files writes a certificate and its key as PEM.
-func files(t testing.TB, pair tls.Certificate) (certFile, keyFile string) {
-	t.Helper()
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	writePair(t, pair, certFile, keyFile)
-	return certFile, keyFile
-}
-
-func writePair(t testing.TB, pair tls.Certificate, certFile, keyFile string) {
-	t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// loopbackServer makes a certificate of a server on loopback.
-func loopbackServer(serial int64) func(*x509.Certificate) {
-	return func(c *x509.Certificate) {
-		c.SerialNumber = big.NewInt(serial)
-		c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	}
-}
-
-func named(uri, dns, email, cn string) func(*x509.Certificate) {
-	return func(c *x509.Certificate) {
-		if parsed, err := url.Parse(uri); err == nil && uri != "" {
-			c.URIs = []*url.URL{parsed}
-		}
-		if dns != "" {
-			c.DNSNames = []string{dns}
-		}
-		if email != "" {
-			c.EmailAddresses = []string{email}
-		}
-		c.Subject.CommonName = cn
-	}
-}
 
 // askOver sends a heartbeat on a connection of its own, with the certificates that are given.
 func (s *site) askOver(t testing.TB, roots *x509.CertPool, token string, certificates ...tls.Certificate) *http.Response {
@@ -136,8 +36,8 @@ func (s *site) askOver(t testing.TB, roots *x509.CertPool, token string, certifi
 // R2.5, R5.1
 func TestAClientCertificateLetsInWhomTheCAHasSignedAndTheListNames(t *testing.T) {
 	t.Parallel()
-	ca, stranger := newAuthority(t), newAuthority(t)
-	auth, err := NewAuthenticatorOf(AuthConfig{Tokens: []Token{{Name: "token", Value: "token"}}, MTLS: &MTLSConfig{CAs: ca.pool, Subjects: []CertSubject{
+	ca, stranger := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	auth, err := NewAuthenticatorOf(AuthConfig{Tokens: []Token{{Name: "token", Value: "token"}}, MTLS: &MTLSConfig{CAs: ca.Pool, Subjects: []CertSubject{
 		{CN: "old cron", Name: "by-cn"}, {URI: "spiffe://acme.example/cron", Name: "by-uri"}, {DNS: "cron.acme.example", Name: "by-dns"},
 		{Email: "cron@acme.example", Name: "by-email"}, {CN: "reader", Name: "reader", Scopes: []string{ScopeRead}},
 	}}})
@@ -145,11 +45,11 @@ func TestAClientCertificateLetsInWhomTheCAHasSignedAndTheListNames(t *testing.T)
 		t.Fatal(err)
 	}
 	nc, subjects := natsWithStreams(t)
-	certFile, keyFile := files(t, ca.issue(t, loopbackServer(1)))
+	certFile, keyFile := testenv.WritePair(t, ca.Issue(t, testenv.LoopbackServer(1)))
 	log := &lockedBuffer{}
 	s := newSiteOn(t, GatewayConfig{Access: Access{Auth: auth}, Rate: -1, Logger: logTo(log)}, ServerConfig{CertFile: certFile, KeyFile: keyFile, ClientCerts: true}, nc, subjects)
 	s.refused.clients = newLimiter(rate.Inf, 1) // each line is wanted here
-	uri := named("spiffe://acme.example/cron", "", "", "")
+	uri := testenv.Named("spiffe://acme.example/cron", "", "", "")
 	changed := func(change func(*x509.Certificate)) func(*x509.Certificate) {
 		return func(c *x509.Certificate) { uri(c); change(c) }
 	}
@@ -159,20 +59,20 @@ func TestAClientCertificateLetsInWhomTheCAHasSignedAndTheListNames(t *testing.T)
 		status int
 		log    string
 	}{
-		"a URI":                        {ca.issue(t, uri), "", 202, "principal=by-uri"},
-		"a DNS name":                   {ca.issue(t, named("", "cron.acme.example", "", "")), "", 202, "principal=by-dns"},
-		"an email address":             {ca.issue(t, named("", "", "cron@acme.example", "")), "", 202, "principal=by-email"},
-		"a common name":                {ca.issue(t, named("", "", "", "old cron")), "", 202, "principal=by-cn"},
-		"names of two: the URI counts": {ca.issue(t, named("spiffe://acme.example/cron", "", "", "old cron")), "", 202, "principal=by-uri"},
-		"a token beside a stranger's":  {stranger.issue(t, uri), "token", 202, "principal=token"},
+		"a URI":                        {ca.Issue(t, uri), "", 202, "principal=by-uri"},
+		"a DNS name":                   {ca.Issue(t, testenv.Named("", "cron.acme.example", "", "")), "", 202, "principal=by-dns"},
+		"an email address":             {ca.Issue(t, testenv.Named("", "", "cron@acme.example", "")), "", 202, "principal=by-email"},
+		"a common name":                {ca.Issue(t, testenv.Named("", "", "", "old cron")), "", 202, "principal=by-cn"},
+		"names of two: the URI counts": {ca.Issue(t, testenv.Named("spiffe://acme.example/cron", "", "", "old cron")), "", 202, "principal=by-uri"},
+		"a token beside a stranger's":  {stranger.Issue(t, uri), "token", 202, "principal=token"},
 		"no certificate":               {tls.Certificate{}, "", 401, "reason=no_credential"},
-		"another CA":                   {stranger.issue(t, uri), "", 401, "reason=untrusted"},
-		"not on the list":              {ca.issue(t, named("spiffe://acme.example/cron2", "", "", "Old cron")), "", 401, "reason=subject"},
-		"the name of another kind":     {ca.issue(t, named("", "old cron", "", "")), "", 401, "reason=subject"},
-		"expired":                      {ca.issue(t, changed(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })), "", 401, "reason=expired"},
-		"not yet":                      {ca.issue(t, changed(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })), "", 401, "reason=not_yet"},
-		"for servers":                  {ca.issue(t, changed(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })), "", 401, "reason=untrusted"},
-		"another scope":                {ca.issue(t, named("", "", "", "reader")), "", 403, "reason=scope"},
+		"another CA":                   {stranger.Issue(t, uri), "", 401, "reason=untrusted"},
+		"not on the list":              {ca.Issue(t, testenv.Named("spiffe://acme.example/cron2", "", "", "Old cron")), "", 401, "reason=subject"},
+		"the name of another kind":     {ca.Issue(t, testenv.Named("", "old cron", "", "")), "", 401, "reason=subject"},
+		"expired":                      {ca.Issue(t, changed(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })), "", 401, "reason=expired"},
+		"not yet":                      {ca.Issue(t, changed(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })), "", 401, "reason=not_yet"},
+		"for servers":                  {ca.Issue(t, changed(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })), "", 401, "reason=untrusted"},
+		"another scope":                {ca.Issue(t, testenv.Named("", "", "", "reader")), "", 403, "reason=scope"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +81,7 @@ func TestAClientCertificateLetsInWhomTheCAHasSignedAndTheListNames(t *testing.T)
 				certificates = append(certificates, test.pair)
 			}
 			log.reset()
-			response := s.askOver(t, ca.pool, test.token, certificates...)
+			response := s.askOver(t, ca.Pool, test.token, certificates...)
 			if response.StatusCode != test.status {
 				t.Errorf("answered %d, want %d", response.StatusCode, test.status)
 			}
@@ -193,27 +93,27 @@ func TestAClientCertificateLetsInWhomTheCAHasSignedAndTheListNames(t *testing.T)
 // R5.1: certificates and authorities are exchanged while requests are served.
 func TestAReloadExchangesTheServersCertificateAndTheClientsCA(t *testing.T) {
 	t.Parallel()
-	ca, next := newAuthority(t), newAuthority(t)
-	access := func(of *authority) Access {
-		auth, err := NewAuthenticatorOf(AuthConfig{MTLS: &MTLSConfig{CAs: of.pool, Subjects: []CertSubject{{CN: "cron", Name: "cron"}}}})
+	ca, next := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	access := func(of *testenv.Authority) Access {
+		auth, err := NewAuthenticatorOf(AuthConfig{MTLS: &MTLSConfig{CAs: of.Pool, Subjects: []CertSubject{{CN: "cron", Name: "cron"}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return Access{Auth: auth}
 	}
 	nc, subjects := natsWithStreams(t)
-	certFile, keyFile := files(t, ca.issue(t, loopbackServer(11)))
+	certFile, keyFile := testenv.WritePair(t, ca.Issue(t, testenv.LoopbackServer(11)))
 	s := newSiteOn(t, GatewayConfig{Access: access(ca)}, ServerConfig{CertFile: certFile, KeyFile: keyFile, ClientCerts: true}, nc, subjects)
-	client := ca.issue(t, named("", "", "", "cron"))
+	client := ca.Issue(t, testenv.Named("", "", "", "cron"))
 	check := func(status int, serial int64) {
 		t.Helper()
-		response := s.askOver(t, ca.pool, "", client)
+		response := s.askOver(t, ca.Pool, "", client)
 		if got := response.TLS.PeerCertificates[0].SerialNumber.Int64(); response.StatusCode != status || got != serial {
 			t.Errorf("answered %d with certificate %d, want %d with %d", response.StatusCode, got, status, serial)
 		}
 	}
 	check(202, 11)
-	writePair(t, ca.issue(t, loopbackServer(12)), certFile, keyFile)
+	testenv.OverwritePair(t, ca.Issue(t, testenv.LoopbackServer(12)), certFile, keyFile)
 	if err := s.server.ReloadTLS(certFile, keyFile, true); err != nil {
 		t.Fatal(err)
 	}

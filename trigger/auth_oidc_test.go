@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/systole-run/systole/internal/testenv"
 )
 
 const mainBranch = "repo:acme/shop:ref:refs/heads/main"
 
-func (i *testIssuer) config(issuers *Issuers) *OIDCConfig {
-	return &OIDCConfig{Issuer: i.URL, Audience: "systole", Issuers: issuers, Subjects: []OIDCSubject{
+func oidcConfig(issuer *testenv.Issuer, issuers *Issuers) *OIDCConfig {
+	return &OIDCConfig{Issuer: issuer.URL, Audience: "systole", Issuers: issuers, Subjects: []OIDCSubject{
 		{Subject: mainBranch, Name: "github", Scopes: []string{ScopeBeat, ScopeRun}},
 		{Subject: "other", Audience: "elsewhere"},
 		{Email: "cron@acme.example"},
@@ -56,22 +58,22 @@ func reasonOf(err error) string {
 // R2.5, R5.1: a JWT lets in whom it is for, and nobody else.
 func TestAJWTIsLetInWhereItsIssuerAudienceSubjectAndTimesAreRight(t *testing.T) {
 	t.Parallel()
-	issuer, other := newTestIssuer(t, "rsa", "ec"), newTestIssuer(t, "rsa")
-	auth := oidcAuthenticator(t, issuer.config(nil))
-	private := issuer.keys["rsa"].(*rsa.PrivateKey)
+	issuer, other := testenv.NewIssuer(t, "rsa", "ec"), testenv.NewIssuer(t, "rsa")
+	auth := oidcAuthenticator(t, oidcConfig(issuer, nil))
+	private := issuer.Key("rsa").(*rsa.PrivateKey)
 	public, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
 	type changes = map[string]any
-	with := func(c changes) string { return issuer.token(t, "rsa", jose.RS256, c) }
+	with := func(c changes) string { return issuer.Token(t, "rsa", jose.RS256, c) }
 	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	tests := map[string]struct{ token, name, reason string }{
-		"RS256":                         {issuer.good(t), "github", ""},
-		"PS512":                         {issuer.token(t, "rsa", jose.PS512, nil), "github", ""},
-		"ES256":                         {issuer.token(t, "ec", jose.ES256, nil), "github", ""},
-		"no key id":                     {signJWT(t, private, "", jose.RS256, issuer.claimed(nil)), "github", ""},
+		"RS256":                         {issuer.Good(t), "github", ""},
+		"PS512":                         {issuer.Token(t, "rsa", jose.PS512, nil), "github", ""},
+		"ES256":                         {issuer.Token(t, "ec", jose.ES256, nil), "github", ""},
+		"no key id":                     {testenv.SignJWT(t, private, "", jose.RS256, issuer.Claims(nil)), "github", ""},
 		"several audiences":             {with(changes{"aud": []string{"a", "systole"}}), "github", ""},
 		"a clock that is behind":        {with(changes{"iat": at(30 * time.Second), "nbf": at(30 * time.Second)}), "github", ""},
 		"just expired":                  {with(changes{"exp": at(-30 * time.Second)}), "github", ""},
@@ -86,15 +88,15 @@ func TestAJWTIsLetInWhereItsIssuerAudienceSubjectAndTimesAreRight(t *testing.T) 
 		"the audience of another":        {with(changes{"aud": "elsewhere"}), "", ReasonSubject},
 		"another branch":                 {with(changes{"sub": mainBranch + "2"}), "", ReasonSubject},
 		"no subject":                     {with(changes{"sub": nil}), "", ReasonSubject},
-		"another issuer":                 {other.good(t), "", ReasonIssuer},
-		"another issuer's name":          {signJWT(t, other.keys["rsa"], "rsa", jose.RS256, issuer.claimed(nil)), "", ReasonSignature},
+		"another issuer":                 {other.Good(t), "", ReasonIssuer},
+		"another issuer's name":          {testenv.SignJWT(t, other.Key("rsa"), "rsa", jose.RS256, issuer.Claims(nil)), "", ReasonSignature},
 		"expired":                        {with(changes{"exp": at(-2 * time.Minute)}), "", ReasonExpired},
 		"no end":                         {with(changes{"exp": nil}), "", ReasonExpired},
 		"not yet":                        {with(changes{"nbf": at(2 * time.Minute)}), "", ReasonFuture},
 		"made in the future":             {with(changes{"iat": at(2 * time.Minute)}), "", ReasonFuture},
-		"no signature":                   {unsigned(t, issuer.claimed(nil)), "", ReasonForm},
-		"the public key as a secret":     {signJWT(t, publicPEM, "rsa", jose.HS256, issuer.claimed(nil)), "", ReasonForm},
-		"a signature that is cut":        {strings.TrimRight(issuer.good(t), "=")[:len(issuer.good(t))-8], "", ReasonSignature},
+		"no signature":                   {testenv.UnsignedJWT(t, issuer.Claims(nil)), "", ReasonForm},
+		"the public key as a secret":     {testenv.SignJWT(t, publicPEM, "rsa", jose.HS256, issuer.Claims(nil)), "", ReasonForm},
+		"a signature that is cut":        {strings.TrimRight(issuer.Good(t), "=")[:len(issuer.Good(t))-8], "", ReasonSignature},
 		"a huge one":                     {with(changes{"x": strings.Repeat("x", maxJWT)}), "", ReasonForm},
 		"claims that are none":           {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + ".e30.AA", "", ReasonIssuer},
 		"no JSON":                        {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + ".AA.AA", "", ReasonForm},
@@ -116,9 +118,9 @@ func TestAJWTIsLetInWhereItsIssuerAudienceSubjectAndTimesAreRight(t *testing.T) 
 
 func TestAnOpaqueTokenMayLookLikeAJWT(t *testing.T) {
 	t.Parallel()
-	issuer := newTestIssuer(t, "rsa")
+	issuer := testenv.NewIssuer(t, "rsa")
 	opaque := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + ".a.b"
-	auth := oidcAuthenticator(t, issuer.config(nil), Token{Name: "opaque", Value: opaque})
+	auth := oidcAuthenticator(t, oidcConfig(issuer, nil), Token{Name: "opaque", Value: opaque})
 	if principal, err := bring(t, auth, opaque); err != nil || principal.Name != "opaque" || principal.Kind != KindToken {
 		t.Errorf("got %+v, %v", principal, err)
 	}
@@ -127,28 +129,28 @@ func TestAnOpaqueTokenMayLookLikeAJWT(t *testing.T) {
 // R2.5: the gateway serves while an issuer is away, and lets its tokens in as soon as it is back.
 func TestAnIssuerThatIsAwayHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
-	issuer := newTestIssuer(t, "rsa")
-	issuer.away = true
+	issuer := testenv.NewIssuer(t, "rsa")
+	issuer.SetAway(true)
 	clock := &testClock{at: time.Now()}
 	issuers := NewIssuers(IssuersConfig{})
 	issuers.now = clock.now
-	s := newSite(t, GatewayConfig{Access: Access{Auth: oidcAuthenticator(t, issuer.config(issuers), Token{Name: "token", Value: "token"})}})
+	s := newSite(t, GatewayConfig{Access: Access{Auth: oidcAuthenticator(t, oidcConfig(issuer, issuers), Token{Name: "token", Value: "token"})}})
 	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", HeaderToken, "token"), 202)
-	good := "Bearer " + issuer.good(t)
+	good := "Bearer " + issuer.Good(t)
 	response := s.ask(t, "POST", "/heartbeat", "", "Authorization", good)
 	checkProblem(t, response, 503)
 	if response.Header.Get("Retry-After") != "10" {
 		t.Errorf("Retry-After is %q", response.Header.Get("Retry-After"))
 	}
-	issuer.set(func() { issuer.away = false })
+	issuer.SetAway(false)
 	checkProblem(t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 503) // it is not asked again yet
 	clock.move(keysPause)
 	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 202)
 	// Gone for good, its keys serve on, also after a reload.
-	issuer.set(func() { issuer.away = true })
+	issuer.SetAway(true)
 	clock.move(10 * keysFresh)
 	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 202)
-	if err := s.Reload(Access{Auth: oidcAuthenticator(t, issuer.config(issuers))}); err != nil {
+	if err := s.Reload(Access{Auth: oidcAuthenticator(t, oidcConfig(issuer, issuers))}); err != nil {
 		t.Fatal(err)
 	}
 	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", "Authorization", good), 202)
@@ -156,18 +158,18 @@ func TestAnIssuerThatIsAwayHoldsUpNobodyElse(t *testing.T) {
 
 func TestAKeyThatIsNewIsFetchedAndOneThatIsGoneIsForgotten(t *testing.T) {
 	t.Parallel()
-	issuer := newTestIssuer(t, "rsa")
+	issuer := testenv.NewIssuer(t, "rsa")
 	clock := &testClock{at: time.Now()}
 	issuers := NewIssuers(IssuersConfig{})
 	issuers.now = clock.now
-	auth := oidcAuthenticator(t, issuer.config(issuers))
-	old := issuer.good(t)
+	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
+	old := issuer.Good(t)
 	if _, err := bring(t, auth, old); err != nil {
 		t.Fatal(err)
 	}
-	issuer.addKey(t, "ec2")
-	next := issuer.token(t, "ec2", jose.ES256, nil)
-	issuer.set(func() { delete(issuer.keys, "rsa") })
+	issuer.AddKey(t, "ec2")
+	next := issuer.Token(t, "ec2", jose.ES256, nil)
+	issuer.DropKey("rsa")
 	clock.move(keysPause)
 	if _, err := bring(t, auth, next); err != nil {
 		t.Errorf("the new key: %v", err)
@@ -180,43 +182,43 @@ func TestAKeyThatIsNewIsFetchedAndOneThatIsGoneIsForgotten(t *testing.T) {
 // Anybody can make up the name of a key: the issuer must not be asked for each.
 func TestAFloodOfUnknownKeysReachesTheIssuerOnce(t *testing.T) {
 	t.Parallel()
-	issuer, stranger := newTestIssuer(t, "rsa"), newTestIssuer(t, "rsa")
+	issuer, stranger := testenv.NewIssuer(t, "rsa"), testenv.NewIssuer(t, "rsa")
 	clock := &testClock{at: time.Now()}
 	issuers := NewIssuers(IssuersConfig{})
 	issuers.now = clock.now
-	auth := oidcAuthenticator(t, issuer.config(issuers))
-	if _, err := bring(t, auth, issuer.good(t)); err != nil {
+	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
+	if _, err := bring(t, auth, issuer.Good(t)); err != nil {
 		t.Fatal(err)
 	}
 	flood := func() {
 		for i := range 50 {
-			forged := signJWT(t, stranger.keys["rsa"], fmt.Sprintf("made-up-%d", i), jose.RS256, issuer.claimed(nil))
+			forged := testenv.SignJWT(t, stranger.Key("rsa"), fmt.Sprintf("made-up-%d", i), jose.RS256, issuer.Claims(nil))
 			if _, err := bring(t, auth, forged); reasonOf(err) != ReasonSignature {
 				t.Fatalf("a forged token: %v", err)
 			}
 		}
 	}
 	flood()
-	if got := issuer.fetches(); got != 1 {
+	if got := issuer.Fetches(); got != 1 {
 		t.Errorf("the issuer was asked %d times", got)
 	}
 	clock.move(keysPause)
 	flood()
-	if got := issuer.fetches(); got != 2 {
+	if got := issuer.Fetches(); got != 2 {
 		t.Errorf("the issuer was asked %d times", got)
 	}
-	if _, err := bring(t, auth, issuer.good(t)); err != nil {
+	if _, err := bring(t, auth, issuer.Good(t)); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestASlowIssuerHoldsUpOnlyWhoWaitsForItsFirstKeys(t *testing.T) {
 	t.Parallel()
-	issuer := newTestIssuer(t, "rsa")
-	issuer.hold = make(chan struct{})
-	auth := oidcAuthenticator(t, issuer.config(nil), Token{Name: "token", Value: "token"})
+	issuer := testenv.NewIssuer(t, "rsa")
+	release := issuer.Hold()
+	auth := oidcAuthenticator(t, oidcConfig(issuer, nil), Token{Name: "token", Value: "token"})
 	waited := make(chan error, 1)
-	good := issuer.good(t)
+	good := issuer.Good(t)
 	go func() {
 		request, err := http.NewRequest(http.MethodGet, "http://a/heartbeat", http.NoBody)
 		if err == nil {
@@ -228,7 +230,7 @@ func TestASlowIssuerHoldsUpOnlyWhoWaitsForItsFirstKeys(t *testing.T) {
 	if _, err := bring(t, auth, "token"); err != nil {
 		t.Error(err)
 	}
-	close(issuer.hold)
+	release()
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
@@ -236,9 +238,9 @@ func TestASlowIssuerHoldsUpOnlyWhoWaitsForItsFirstKeys(t *testing.T) {
 
 func TestAnIssuerThatCallsItselfOtherwiseIsNotBelieved(t *testing.T) {
 	t.Parallel()
-	issuer := newTestIssuer(t, "rsa")
-	issuer.says = "https://issuer.example"
-	if _, err := bring(t, oidcAuthenticator(t, issuer.config(nil)), issuer.good(t)); !errors.Is(err, ErrUndecided) || reasonOf(err) != ReasonUndecided {
+	issuer := testenv.NewIssuer(t, "rsa")
+	issuer.Say("https://issuer.example")
+	if _, err := bring(t, oidcAuthenticator(t, oidcConfig(issuer, nil)), issuer.Good(t)); !errors.Is(err, ErrUndecided) || reasonOf(err) != ReasonUndecided {
 		t.Errorf("got %v", err)
 	}
 	if err := NewIssuers(IssuersConfig{}).Check(t.Context(), issuer.URL); err == nil {
@@ -260,11 +262,11 @@ func TestIssuersAreReachedOverHTTPSOrOnLoopback(t *testing.T) {
 
 // FuzzJWT: whatever comes as a token is no panic, and only what the issuer has signed is let in.
 func FuzzJWT(f *testing.F) {
-	issuer := newTestIssuer(f, "rsa")
-	good := issuer.good(f)
-	auth := oidcAuthenticator(f, issuer.config(nil))
+	issuer := testenv.NewIssuer(f, "rsa")
+	good := issuer.Good(f)
+	auth := oidcAuthenticator(f, oidcConfig(issuer, nil))
 	f.Add(good)
-	f.Add(unsigned(f, issuer.claimed(nil)))
+	f.Add(testenv.UnsignedJWT(f, issuer.Claims(nil)))
 	f.Add("e30.e30.e30")
 	f.Fuzz(func(t *testing.T, token string) {
 		request := &http.Request{Method: http.MethodGet, Header: http.Header{"Authorization": {"Bearer " + token}}}

@@ -11,10 +11,10 @@ type Principal struct {
 	Name string // of its token, key or subject; appears in logs
 	Kind string // of its credential, one of the Kind constants; empty for Anonymous
 
-	scopes    []string
-	groups    []string
-	all       bool
-	signature string // of a signed request, in hex
+	scopes  []string
+	groups  []string
+	all     bool
+	request string // of a signed request: the sum of its signature, in hex
 }
 
 // Anonymous is the principal of every request where authentication is switched off. It is allowed everything.

@@ -54,8 +54,8 @@ func (e *InvalidError) messageID(r *http.Request, who Principal, scope string) s
 	const name = headerIdempotency
 	keys := r.Header.Values(name)
 	switch {
-	case len(keys) == 0 && who.signature != "":
-		return KindHMAC + "/" + who.Name + "/" + who.signature
+	case len(keys) == 0 && who.request != "":
+		return KindHMAC + "/" + who.Name + "/" + who.request
 	case len(keys) == 0:
 		return ""
 	case len(keys) > 1:

@@ -1,4 +1,4 @@
-package trigger
+package testenv
 
 import (
 	"crypto/ecdsa"
@@ -16,8 +16,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// testIssuer is an OpenID Connect issuer on loopback, with what may go wrong with one.
-type testIssuer struct {
+// Issuer is an OpenID Connect issuer on loopback, with what may go wrong with one.
+type Issuer struct {
 	*httptest.Server
 
 	mu      sync.Mutex
@@ -28,19 +28,20 @@ type testIssuer struct {
 	hold    chan struct{} // not nil: it answers only once this is closed
 }
 
-func newTestIssuer(t testing.TB, names ...string) *testIssuer {
+// NewIssuer starts an issuer with keys of these names; see AddKey.
+func NewIssuer(t testing.TB, names ...string) *Issuer {
 	t.Helper()
-	i := &testIssuer{keys: map[string]any{}}
+	i := &Issuer{keys: map[string]any{}}
 	i.Server = httptest.NewServer(http.HandlerFunc(i.serve))
 	t.Cleanup(i.Close)
 	for _, name := range names {
-		i.addKey(t, name)
+		i.AddKey(t, name)
 	}
 	return i
 }
 
-// addKey makes an EC key if the name begins with ec, else an RSA key.
-func (i *testIssuer) addKey(t testing.TB, name string) {
+// AddKey makes an EC key if the name begins with ec, else an RSA key.
+func (i *Issuer) AddKey(t testing.TB, name string) {
 	t.Helper()
 	var key any
 	var err error
@@ -55,18 +56,41 @@ func (i *testIssuer) addKey(t testing.TB, name string) {
 	i.set(func() { i.keys[name] = key })
 }
 
-func (i *testIssuer) set(change func()) {
+func (i *Issuer) set(change func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	change()
 }
 
-func (i *testIssuer) fetches() (count int) {
+// Key gives a key of the issuer.
+func (i *Issuer) Key(name string) (key any) {
+	i.set(func() { key = i.keys[name] })
+	return key
+}
+
+// DropKey takes a key away.
+func (i *Issuer) DropKey(name string) { i.set(func() { delete(i.keys, name) }) }
+
+// SetAway has it answer nothing but errors, or be back.
+func (i *Issuer) SetAway(away bool) { i.set(func() { i.away = away }) }
+
+// Say has it call itself otherwise.
+func (i *Issuer) Say(name string) { i.set(func() { i.says = name }) }
+
+// Hold has it answer nothing until release is called.
+func (i *Issuer) Hold() (release func()) {
+	hold := make(chan struct{})
+	i.set(func() { i.hold = hold })
+	return func() { close(hold) }
+}
+
+// Fetches tells how often its keys were asked for.
+func (i *Issuer) Fetches() (count int) {
 	i.set(func() { count = i.fetched })
 	return count
 }
 
-func (i *testIssuer) serve(w http.ResponseWriter, r *http.Request) {
+func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 	var hold chan struct{}
 	i.set(func() { hold = i.hold })
 	if hold != nil {
@@ -99,8 +123,8 @@ func (i *testIssuer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// claimed are the claims of a token that is good, with changes; a nil takes one away.
-func (i *testIssuer) claimed(changes map[string]any) map[string]any {
+// Claims are the claims of a token that is good, with changes; a nil takes one away.
+func (i *Issuer) Claims(changes map[string]any) map[string]any {
 	all := map[string]any{"iss": i.URL, "sub": "repo:acme/shop:ref:refs/heads/main", "aud": "systole", "iat": time.Now().Unix(), "exp": time.Now().Add(10 * time.Minute).Unix()}
 	for name, value := range changes {
 		if all[name] = value; value == nil {
@@ -110,18 +134,17 @@ func (i *testIssuer) claimed(changes map[string]any) map[string]any {
 	return all
 }
 
-// token signs claims with a key of the issuer, as the algorithm says.
-func (i *testIssuer) token(t testing.TB, key string, algorithm jose.SignatureAlgorithm, changes map[string]any) string {
+// Token signs claims with a key of the issuer, as the algorithm says.
+func (i *Issuer) Token(t testing.TB, key string, algorithm jose.SignatureAlgorithm, changes map[string]any) string {
 	t.Helper()
-	var secret any
-	i.set(func() { secret = i.keys[key] })
-	return signJWT(t, secret, key, algorithm, i.claimed(changes))
+	return SignJWT(t, i.Key(key), key, algorithm, i.Claims(changes))
 }
 
-// good is a token that is let in.
-func (i *testIssuer) good(t testing.TB) string { return i.token(t, "rsa", jose.RS256, nil) }
+// Good is a token that is let in.
+func (i *Issuer) Good(t testing.TB) string { return i.Token(t, "rsa", jose.RS256, nil) }
 
-func signJWT(t testing.TB, key any, keyID string, algorithm jose.SignatureAlgorithm, claims map[string]any) string {
+// SignJWT signs claims with a key, under a name that may be empty.
+func SignJWT(t testing.TB, key any, keyID string, algorithm jose.SignatureAlgorithm, claims map[string]any) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -146,8 +169,8 @@ func signJWT(t testing.TB, key any, keyID string, algorithm jose.SignatureAlgori
 	return text
 }
 
-// unsigned is a token of the algorithm none.
-func unsigned(t testing.TB, claims map[string]any) string {
+// UnsignedJWT is a token of the algorithm none.
+func UnsignedJWT(t testing.TB, claims map[string]any) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -155,22 +178,4 @@ func unsigned(t testing.TB, claims map[string]any) string {
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"none"}`)) + "." + encode(payload) + "."
-}
-
-// testClock is a clock that stands.
-type testClock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *testClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *testClock) move(by time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(by)
 }
