@@ -30,10 +30,12 @@ var redisUsers = map[string]redisUser{
 	"console": {[]string{"PING", "INFO server", "HKEYS systole:a", "SADD systole:s a", "EVAL redis.call('hset',KEYS[1],'a','b') 1 systole:a"}, meddling},
 	"monitor": {[]string{"PING", "INFO", "LATENCY LATEST", "LATENCY HISTORY command"}, append([]string{"HGET systole:a b", "LATENCY RESET"}, meddling...)},
 	"replica": {[]string{"PING", "REPLCONF listening-port 1"}, append([]string{"HGET systole:a b", "INFO"}, meddling...)},
-	"sentinel": {[]string{"PING", "INFO", "ROLE", "PUBLISH __sentinel__:hello x", "CLIENT KILL ID 1"},
+	"sentinel": {
+		[]string{"PING", "INFO", "ROLE", "PUBLISH __sentinel__:hello x", "CLIENT KILL ID 1"},
 		append([]string{"HGET systole:a b"}, slices.DeleteFunc(slices.Clone(meddling), func(c string) bool { // what failing over takes
 			return c == "REPLICAOF NO ONE" || strings.HasPrefix(c, "CLIENT KILL")
-		})...)},
+		})...),
+	},
 	"operator": {[]string{"PING", "KEYS *", "ACL LIST", "CONFIG GET appendfsync", "HGET other:a b"}, nil},
 }
 

@@ -38,8 +38,11 @@ func TestAClientCertificateLetsInWhomTheCAHasSignedAndTheListNames(t *testing.T)
 	t.Parallel()
 	ca, stranger := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	auth, err := NewAuthenticatorOf(AuthConfig{Tokens: []Token{{Name: "token", Value: "token"}}, MTLS: &MTLSConfig{CAs: ca.Pool, Subjects: []CertSubject{
-		{CN: "old cron", Name: "by-cn"}, {URI: "spiffe://acme.example/cron", Name: "by-uri"}, {DNS: "cron.acme.example", Name: "by-dns"},
-		{Email: "cron@acme.example", Name: "by-email"}, {CN: "reader", Name: "reader", Scopes: []string{ScopeRead}},
+		{CN: "old cron", Name: "by-cn"},
+		{URI: "spiffe://acme.example/cron", Name: "by-uri"},
+		{DNS: "cron.acme.example", Name: "by-dns"},
+		{Email: "cron@acme.example", Name: "by-email"},
+		{CN: "reader", Name: "reader", Scopes: []string{ScopeRead}},
 	}}})
 	if err != nil {
 		t.Fatal(err)

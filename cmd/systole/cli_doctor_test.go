@@ -40,6 +40,15 @@ func TestDoctorSaysWhichServerIsAwayAndWhatToDo(t *testing.T) {
 		"wrong    NATS at "+natsServer.URL, "is it running, and are nats.url and the credentials right?", "things that are wrong: 2")
 }
 
+func TestDoctorAsksTheIssuersOfJWTsForTheirKeys(t *testing.T) {
+	t.Parallel()
+	_, _, environ := servers(t)
+	here, away := testenv.NewIssuer(t, "rsa"), testenv.NewIssuer(t, "rsa")
+	away.SetAway(true)
+	file := write(t, "systole.yaml", "gateway: {auth: {oidc: {issuer: '"+here.URL+"', audience: a, subjects: [b, {subject: c, issuer: '"+away.URL+"'}]}}}\n")
+	run(t, environ, "doctor", "-c", file).expect(t, exitFine, "ok       issuer "+here.URL+" gives its keys", "warning  discover issuer "+away.URL, "gets 503")
+}
+
 func TestDoctorWarnsOfARedisThatMayLoseThings(t *testing.T) {
 	t.Parallel()
 	redis := testenv.StartRedis(t, "--appendonly", "no", "--maxmemory-policy", "allkeys-lru")

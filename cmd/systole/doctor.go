@@ -24,7 +24,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Connect to everything that the settings name, and say what is wrong", Args: cobra.NoArgs,
-		Long: `doctor checks the settings, NATS with its streams, and Redis, and says what is wrong and what to do. It warns of groups whose
+		Long: `doctor checks the settings, NATS with its streams, Redis, and the issuers of JWTs, and says what is wrong and what to do. It warns of groups whose
 heartbeats never came, have stopped, come too seldom for a flow, or far more often than any flow is due.
 
 With --url it only asks whether that address answers 200, which is what a health check of a container without a shell needs.`,
@@ -77,6 +77,7 @@ func (a *app) runDoctor(ctx context.Context, cmd *cobra.Command) error {
 	a.redisLog(slog.New(slog.DiscardHandler)) // the findings tell it better
 	findings = append(findings, diagnoseNATS(ctx, cfg)...)
 	findings = append(findings, diagnoseRedis(ctx, cfg)...)
+	findings = append(findings, diagnoseIssuers(ctx, cfg)...)
 	findings = append(findings, diagnoseHost(cfg)...)
 	wrong := 0
 	for _, f := range findings {

@@ -102,7 +102,7 @@ func TestASignedRunNowThatIsReplayedRunsOnce(t *testing.T) {
 	file := write(t, "systole.yaml", hmacSettings("{name: cron, value_file: "+write(t, "key", longKey)+", scopes: [run]}"))
 	gateways := []*daemon{}
 	for _, name := range []string{"g1", "g2"} {
-		gateways = append(gateways, spawn(t, name, []string{"gateway", "-c", file}, s.environ()...))
+		gateways = append(gateways, spawn(t, name, []string{"gateway", "-c", file}, s.environ("gateway")...))
 		gateways[len(gateways)-1].awaitReady()
 	}
 	// Somebody on the way keeps the request.
@@ -132,7 +132,7 @@ func TestASignedRunNowThatIsReplayedRunsOnce(t *testing.T) {
 	}
 	s.awaitRuns(1, store.StatusSuccess)
 	gateways[0].kill()
-	gateways[0] = spawn(t, "g1 again", []string{"gateway", "-c", file}, s.environ()...)
+	gateways[0] = spawn(t, "g1 again", []string{"gateway", "-c", file}, s.environ("gateway")...)
 	gateways[0].awaitReady()
 	for i, gateway := range []*daemon{gateways[1], gateways[0], gateways[1]} {
 		if !replay(gateway) {

@@ -32,7 +32,7 @@ type stand struct {
 	store    *store.Store // as the console has it
 	settings []string     // of each role
 	daemons  []*daemon
-	dir      string       // what flows write to
+	dir      string // what flows write to
 }
 
 func newStand(t *testing.T) *stand {

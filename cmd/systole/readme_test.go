@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,22 @@ func TestTheSettingsInTheGuideExist(t *testing.T) {
 		if at == nil && name[1] != "redis.conf" {
 			t.Errorf("there is no setting %s", name[1])
 		}
+	}
+}
+
+// R2.5: so are those of who may call. A worker reads no credentials, so that the files need not be there.
+func TestTheCallersInTheREADMEAreValid(t *testing.T) {
+	t.Parallel()
+	lines := codeLines(t, "README.md", "yaml")
+	lines = lines[slices.Index(lines, "# callers.yaml")+1:]
+	end := 1 + slices.IndexFunc(lines[1:], func(line string) bool { return !strings.HasPrefix(line, " ") })
+	file := write(t, "callers.yaml", strings.Join(lines[:end], "\n"))
+	cfg, err := config.Load(config.Options{File: file, Environ: func() []string { return nil }, Roles: []config.Role{config.RoleWorker}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if auth := cfg.Gateway.Auth; len(auth.Tokens) != 1 || len(auth.HMAC.Keys) != 1 || len(auth.OIDC.Subjects) != 2 || len(auth.MTLS.Subjects) != 1 {
+		t.Errorf("the settings are %+v", auth)
 	}
 }
 
