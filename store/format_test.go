@@ -35,3 +35,33 @@ func TestAProgramThatIsOlderThanTheDataDoesNotStart(t *testing.T) {
 		}
 	}
 }
+
+// Versions of one format work side by side: what a newer one has written is read without the fields that are not known, and a
+// definition stays as it was written.
+func TestFieldsOfANewerVersionAreReadOverAndKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a", everyMinute))
+	defs := f.prefix + ":{default/0}:defs"
+	written := strings.Replace(f.client.HGet(f.ctx, defs, "a").Val(), "{", `{"of_a_later_version":{"x":[1]},`, 1)
+	if err := f.client.HSet(f.ctx, defs, "a", written).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.beat()
+	claim := f.claimOne("w")
+	f.complete(claim)
+	if view := f.flow("a"); view.LastStatus != store.StatusSuccess {
+		t.Errorf("the flow is %+v", view)
+	}
+	if kept := f.client.HGet(f.ctx, defs, "a").Val(); kept != written {
+		t.Errorf("the definition has become %s", kept)
+	}
+	runs := f.prefix + ":{default/0}:runs"
+	record := strings.Replace(f.client.HGet(f.ctx, runs, claim.RunID).Val(), `"attempt"`, `"of_a_later_version":true,"attempt"`, 1)
+	if err := f.client.HSet(f.ctx, runs, claim.RunID, record).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if run := f.run(claim.RunID); run.Status != store.StatusSuccess || run.Attempt != 1 {
+		t.Errorf("the run is %+v", run)
+	}
+}
