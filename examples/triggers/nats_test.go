@@ -4,6 +4,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/systole-run/systole/internal/testenv"
+	"github.com/systole-run/systole/trigger"
 )
 
 // R6.6: another system publishes straight to NATS.
@@ -31,4 +36,39 @@ func TestAScheduleOfNATSRunsAFlowAgainAndAgain(t *testing.T) {
 	g.command(nil, "nats-schedule", "@every 1s", g.name)
 	g.until("it goes on once it was switched on again", func() bool { return len(g.runs("often")) > before })
 	g.command(nil, "nats-schedule", "off", g.name)
+}
+
+// With the configuration of deploy, the user for schedulers may publish heartbeats, and the operator may set a schedule.
+func TestTheUsersOfDeployMayDoWhatTheExamplesNeed(t *testing.T) {
+	t.Parallel()
+	deployed, g := testenv.Deploy(t), newGroup(t)
+	server := deployed.StartNATS(t)
+	nc := deployed.NATS(t, server.URL, "operator")
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trigger.EnsureStreams(t.Context(), js, trigger.StreamConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	ticks, err := nc.SubscribeSync("systole.tick.default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(user string) []string {
+		return []string{
+			"NATS_URL=" + server.URL, "NATS_USER=" + user, "NATS_PASSWORD=" + deployed.Secret(t, "nats_"+user+"_password"),
+			"NATS_INBOX_PREFIX=_INBOX." + user,
+		}
+	}
+	g.command(as("scheduler"), "nats-publish")
+	g.command(as("operator"), "nats-schedule", "@every 1s")
+	for _, source := range []string{"my-program", "nats-schedule", "nats-schedule"} {
+		if tick, err := ticks.NextMsg(patience); err != nil || !strings.Contains(string(tick.Data), source) {
+			t.Fatalf("no heartbeat of %s: %v, %v", source, tick, err)
+		}
+	}
+	if err := trigger.EnsureStreams(t.Context(), js, trigger.StreamConfig{}); err != nil {
+		t.Errorf("workers that start later refuse a stream with schedules: %v", err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
 )
 
@@ -21,6 +22,12 @@ func TestTheScriptInPythonPublishesAHeartbeat(t *testing.T) {
 		t.Errorf("it says %q", out)
 	}
 	g.ran("heartbeat.py")
+	deployed := testenv.Deploy(t)
+	server := deployed.StartNATS(t)
+	refused := []string{"NATS_URL=" + server.URL, "NATS_USER=scheduler", "NATS_PASSWORD=wrong", "NATS_INBOX_PREFIX=_INBOX.scheduler"}
+	if out, err := g.try(refused, python, "nats-publish/heartbeat.py"); err == nil || !strings.Contains(out, "Authorization Violation") {
+		t.Errorf("with a wrong password it says %v, %q", err, out)
+	}
 	if out, err := g.try([]string{"NATS_URL=nats://127.0.0.1:1"}, python, "nats-publish/heartbeat.py"); err == nil || !strings.Contains(out, "refused") {
 		t.Errorf("without a server it says %v, %q", err, out)
 	}

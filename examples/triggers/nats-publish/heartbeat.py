@@ -6,7 +6,8 @@ NATS anyway takes its own client (nats-py: await js.publish("systole.beat.defaul
 
     NATS_URL=nats://127.0.0.1:4222 ./heartbeat.py [group]
 
-A user and password, or a token, come from the variables NATS_USER and NATS_PASSWORD, or NATS_TOKEN.
+A user and password, or a token, come from the variables NATS_USER and NATS_PASSWORD, or NATS_TOKEN; where the user may receive
+only on inboxes of its own, NATS_INBOX_PREFIX names them.
 """
 
 import json
@@ -40,7 +41,7 @@ def connect(url):
 def publish(url, subject, payload):
     """Publishes a message and gives JetStream's acknowledgement."""
     conn, reader = connect(url)
-    inbox = "_INBOX." + secrets.token_hex(11)
+    inbox = os.environ.get("NATS_INBOX_PREFIX", "_INBOX") + "." + secrets.token_hex(11)
     with conn:
         conn.sendall(
             f"SUB {inbox} 1\r\nPUB {subject} {inbox} {len(payload)}\r\n".encode() + payload + b"\r\n"

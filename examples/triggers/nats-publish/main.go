@@ -1,6 +1,8 @@
 // Command nats-publish publishes one heartbeat to NATS and waits until JetStream has stored it. It needs nats.go and nothing of ours.
 //
 //	NATS_URL=nats://127.0.0.1:4222 go run ./examples/triggers/nats-publish [group]
+//
+// A user comes from NATS_USER and NATS_PASSWORD; where it may receive only on inboxes of its own, NATS_INBOX_PREFIX names them.
 package main
 
 import (
@@ -28,7 +30,7 @@ func publish(url, group string) error {
 	if url == "" {
 		url = nats.DefaultURL
 	}
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, options()...)
 	if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -46,4 +48,15 @@ func publish(url, group string) error {
 	}
 	fmt.Printf("stored in %s as %d\n", ack.Stream, ack.Sequence)
 	return nil
+}
+
+func options() []nats.Option {
+	var options []nats.Option
+	if user := os.Getenv("NATS_USER"); user != "" {
+		options = append(options, nats.UserInfo(user, os.Getenv("NATS_PASSWORD")))
+	}
+	if prefix := os.Getenv("NATS_INBOX_PREFIX"); prefix != "" {
+		options = append(options, nats.CustomInboxPrefix(prefix))
+	}
+	return options
 }

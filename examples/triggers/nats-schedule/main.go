@@ -38,7 +38,11 @@ func schedule(ctx context.Context, url, when, group string) error {
 	if url == "" {
 		url = nats.DefaultURL
 	}
-	nc, err := nats.Connect(url)
+	var options []nats.Option
+	if user := os.Getenv("NATS_USER"); user != "" {
+		options = append(options, nats.UserInfo(user, os.Getenv("NATS_PASSWORD")))
+	}
+	nc, err := nats.Connect(url, options...)
 	if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
