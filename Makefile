@@ -79,7 +79,7 @@ e2e: ## The compose stack on this machine's Docker engine while things fail; nee
 
 .PHONY: triggers
 triggers: deps-test $(BIN)/nats ## The examples of triggers that need curl, Ruby, Python, systemd or the nats command
-	@./tools/need curl ruby systemd python3-django
+	@./tools/need curl openssl ruby systemd python3-django
 	PATH="$(abspath $(BIN)):$$PATH" go test -tags triggers -count 1 -timeout 10m ./examples/triggers
 
 # A tool of the tests alone, and built by itself: its modules are none of ours.

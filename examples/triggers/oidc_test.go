@@ -133,7 +133,7 @@ func oidcSettings(read func(file string) ([]byte, error), local string) (string,
 		subjects = append(subjects, auth.OIDC.Subjects...)
 	}
 	var text strings.Builder
-	text.WriteString("    mode: token,oidc\n    oidc:\n      issuer: " + local + "\n      audience: " + audience + "\n      subjects:\n")
+	text.WriteString("    oidc:\n      issuer: " + local + "\n      audience: " + audience + "\n      subjects:\n")
 	for _, subject := range subjects {
 		line, err := json.Marshal(subject) // which is YAML, too
 		if err != nil {

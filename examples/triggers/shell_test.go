@@ -91,6 +91,22 @@ func TestTheLineOfTheCrontabSendsAHeartbeat(t *testing.T) {
 	g.ran("")
 }
 
+// R5.1
+func TestTheSignedScriptSendsAHeartbeat(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	sign := func(key string) (string, error) {
+		return g.tryShell([]string{"SYSTOLE_KEY_NAME=" + key, "SYSTOLE_KEY_FILE=" + g.tokenFile}, "signed/beat.sh", g.gateway+"/heartbeat/"+g.name)
+	}
+	if out, err := sign("cron"); err != nil || !strings.Contains(out, `"status":"accepted"`) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	g.ran("")
+	if out, err := sign("somebody"); err == nil || !strings.Contains(out, "401") {
+		t.Errorf("with a key that the gateway does not know it ends with %v: %s", err, out)
+	}
+}
+
 func TestTheUnitsOfSystemdAreValid(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

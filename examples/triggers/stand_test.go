@@ -109,7 +109,8 @@ func start(t *testing.T) (d deployment, err error) {
 	settings := filepath.Join(scratch, "gateway.yaml")
 	err = errors.Join(
 		os.WriteFile(d.tokenFile, []byte(credential+"\n"), 0o600),
-		os.WriteFile(settings, []byte("gateway:\n  listen: 127.0.0.1:0\n  auth:\n"+oidc+"    tokens:\n      - {name: scheduler, value_file: "+d.tokenFile+"}\n"), 0o600),
+		os.WriteFile(settings, []byte("gateway:\n  listen: 127.0.0.1:0\n  auth:\n    mode: token,hmac,oidc\n"+oidc+
+			"    hmac:\n      keys:\n        - {name: cron, value_file: "+d.tokenFile+"}\n    tokens:\n      - {name: scheduler, value_file: "+d.tokenFile+"}\n"), 0o600),
 	)
 	if err != nil {
 		return d, err

@@ -23,6 +23,7 @@ var proofs = map[string][]string{
 	"eventbridge":        {"TestTheRequestOfEventBridgeIsAHeartbeat", "TestEventBridgeSendsWhatItsRequestSays"},
 	"nats-publish":       {"TestAMessageInNATSIsAHeartbeat", "TestTheScriptInPythonPublishesAHeartbeat", "TestTheCommandOfNATSPublishesAHeartbeat"},
 	"nats-schedule":      {"TestAScheduleOfNATSRunsAFlowAgainAndAgain", "TestTheCommandOfNATSSetsASchedule"},
+	"signed":             {"TestTheSignedScriptSendsAHeartbeat"},
 	"redundant":          {"TestTwoSchedulersGiveEachSlotOneRun", "TestWhereOneSchedulerDiesTheOtherGoesOn"},
 	"rails":              {"TestTheRakeTaskSendsAHeartbeat", "TestTheRakeTaskTellsWhatFailed"},
 	"django":             {"TestTheManagementCommandSendsAHeartbeat"},
