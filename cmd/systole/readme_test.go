@@ -30,6 +30,7 @@ func TestTheCommandsInTheDocumentationExist(t *testing.T) {
 		for _, line := range codeLines(t, file, "sh") {
 			line, _, _ = strings.Cut(line, " #")
 			line, _, _ = strings.Cut(line, " > ")
+			line = strings.TrimSuffix(line, " &")
 			for _, start := range []string{"systole ", "go run ./cmd/systole "} {
 				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), start); ok {
 					lines++
