@@ -5,7 +5,11 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# What the build says of itself. All of it is the commit's, so that the same source gives the same bytes.
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+COMMITTED = $(shell TZ=UTC0 date -d @$(SOURCE_DATE_EPOCH) +%FT%TZ 2>/dev/null || TZ=UTC0 date -r $(SOURCE_DATE_EPOCH) +%FT%TZ)
+LDFLAGS = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.committed=$(COMMITTED)
 
 # Where binaries go; dist/ has one folder per system.
 BIN  ?= bin
@@ -35,6 +39,10 @@ dist: ## Binaries for every system in SYSTEMS, into dist/
 		GOOS=$${system%/*} GOARCH=$${system#*/} CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata \
 			-ldflags '$(LDFLAGS)' -o $(DIST)/$${system%/*}-$${system#*/}/systole ./cmd/systole; \
 	done
+
+.PHONY: release
+release: dist ## Archives, bills of materials and SHA256SUMS for every system in SYSTEMS, into dist/; the same source gives the same bytes
+	@go -C tools run ./release -root .. -dist '$(abspath $(DIST))' -version '$(VERSION)' -time $(SOURCE_DATE_EPOCH) $(SYSTEMS)
 
 .PHONY: test
 test: deps-test ## Every test under the race detector, against a real Redis and a real NATS

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -136,7 +137,7 @@ func TestVariablesOfTheCommandLineAreNoSettings(t *testing.T) {
 
 func TestTheVersionIsPrinted(t *testing.T) {
 	t.Parallel()
-	run(t, nil, "version").expect(t, exitFine, "systole "+version)
+	run(t, nil, "version").expect(t, exitFine, "systole "+version+"\ncommit unknown\n"+runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH)
 	run(t, nil, "--version").expect(t, exitFine, version)
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Fatal("the tests of this package run examples in a shell: ", err)

@@ -15,8 +15,12 @@ import (
 	"github.com/systole-run/systole/executor/supervisor"
 )
 
-// version is set by the build: -ldflags "-X main.version=v1.2.3".
-var version = "dev"
+// These are set by the build: -ldflags "-X main.version=v1.2.3 -X main.commit=… -X main.committed=…".
+var (
+	version   = "dev"
+	commit    = "" // hash
+	committed = "" // when, RFC 3339
+)
 
 func main() {
 	supervisor.Main(function.Role(builtins()))

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -124,10 +126,15 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version, the commit and what it was built with", Args: cobra.NoArgs,
 		Example: "  systole version",
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(a.out, "systole", version)
+			made := commit
+			if committed != "" {
+				made += " of " + committed
+			}
+			_, err := fmt.Fprintf(a.out, "systole %s\ncommit %s\n%s %s/%s\n",
+				version, cmp.Or(made, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
