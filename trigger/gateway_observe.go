@@ -47,6 +47,9 @@ func (g *Gateway) log(ctx context.Context, r *http.Request, c *call, status int,
 		slog.String(logkey.Route, c.route.name), slog.String(logkey.Method, methodClass(r.Method)), slog.Int(logkey.Status, status),
 		slog.String(logkey.Client, c.client.String()), slog.String(logkey.Principal, c.principal.Name), slog.Int64(logkey.DurationMS, took.Milliseconds()),
 	}
+	if c.principal.Kind != "" {
+		attributes = append(attributes, slog.String(logkey.Credential, c.principal.Kind))
+	}
 	attributes = append(attributes, c.notes...)
 	message := "request answered"
 	if err != nil {

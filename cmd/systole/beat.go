@@ -25,6 +25,7 @@ import (
 type beatFlags struct {
 	url, tokenFile, group, note, key string
 	wait                             time.Duration
+	tls                              tlsFlags
 }
 
 func (a *app) beatCommand() *cobra.Command {
@@ -42,6 +43,7 @@ variable SYSTOLE_TOKEN. With --wait it fails if a run that it led to failed, or 
 	cmd.Flags().StringVar(&flags.note, "note", "", "text that is kept with the heartbeat")
 	cmd.Flags().StringVar(&flags.key, "idempotency-key", "", "a repeat with the same key within two minutes is no second heartbeat")
 	cmd.Flags().DurationVar(&flags.wait, "wait", 0, "wait this long for what it leads to")
+	flags.tls.add(cmd)
 	cmd.AddCommand(a.beatListCommand())
 	return cmd
 }
@@ -62,7 +64,11 @@ func (a *app) runBeat(ctx context.Context, flags beatFlags) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Timeout: flags.wait + 15*time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+	via, err := flags.tls.transport()
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: via, Timeout: flags.wait + 15*time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a redirect would take the token elsewhere
 	}}
 	response, err := client.Do(request)

@@ -18,6 +18,7 @@ import (
 type apiFlags struct {
 	server    string
 	tokenFile string
+	tls       tlsFlags
 	group     string        // empty for commands that concern all groups
 	format    output.Format // of those that show something
 	limit     int           // of listings
@@ -26,6 +27,7 @@ type apiFlags struct {
 func (f *apiFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.server, "server", "", "address of the admin API (SYSTOLE_SERVER, default http://127.0.0.1:8080)")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file that holds the API token (or set SYSTOLE_API_TOKEN)")
+	f.tls.add(cmd)
 }
 
 func (f *apiFlags) addGroup(cmd *cobra.Command) {
@@ -64,7 +66,11 @@ func (a *app) client(f apiFlags) (*client.Client, error) {
 	if f.limit < 0 {
 		return nil, usageError{fmt.Errorf("--limit: found %d, allowed are 0, for all, and more", f.limit)}
 	}
-	api, err := client.New(client.Config{Server: cmp.Or(f.server, a.getenv("SYSTOLE_SERVER")), Token: token})
+	via, err := f.tls.transport()
+	if err != nil {
+		return nil, err
+	}
+	api, err := client.New(client.Config{Server: cmp.Or(f.server, a.getenv("SYSTOLE_SERVER")), Token: token, Via: via})
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -219,6 +219,10 @@ func TestAClientCertificateLetsInAndCertificatesChangeWithoutARestart(t *testing
 			t.Errorf("%s: answered %d, want %d", test.name, status, test.status)
 		}
 	}
+	clientCert, clientKey := testenv.WritePair(t, ca.Issue(t, client))
+	run(t, nil, "beat", "--gateway", url, "--ca-file", ca.WriteCA(t), "--cert-file", clientCert, "--key-file", clientKey).expect(t, exitFine, "accepted")
+	run(t, nil, "beat", "--gateway", url, "--ca-file", ca.WriteCA(t)).expect(t, exitFailed, "401 Unauthorized")
+	run(t, nil, "beat", "--gateway", url, "--cert-file", clientCert).expect(t, exitUsage, "both or neither")
 	testenv.OverwritePair(t, next.Issue(t, testenv.LoopbackServer(22)), certFile, keyFile)
 	overwrite(t, file, settings(next))
 	gateway.signal(syscall.SIGHUP)

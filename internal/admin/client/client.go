@@ -24,10 +24,11 @@ const maxAnswer = 256 << 20
 
 // Config says which server to talk to, and as whom. Zero fields take the default named.
 type Config struct {
-	Server string        // default "http://127.0.0.1:8080"; may have a path in front of /api
-	Token  string        // sent as a bearer token; empty sends none
-	HTTP   *http.Client  // default: one of its own, with Timeout
-	Wait   time.Duration // for one request, if HTTP is not set; default 60s
+	Server string            // default "http://127.0.0.1:8080"; may have a path in front of /api
+	Token  string            // sent as a bearer token; empty sends none
+	HTTP   *http.Client      // default: one of its own, with Timeout
+	Wait   time.Duration     // for one request, if HTTP is not set; default 60s
+	Via    http.RoundTripper // of a client of its own; default http.DefaultTransport
 }
 
 // Client is safe for concurrent use.
@@ -54,7 +55,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.HTTP == nil {
 		// A redirect would carry the token, or turn a PUT into a GET; the API never sends one.
-		cfg.HTTP = &http.Client{Timeout: cfg.Wait, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		cfg.HTTP = &http.Client{Transport: cfg.Via, Timeout: cfg.Wait, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	return &Client{base: base, token: cfg.Token, http: cfg.HTTP}, nil
 }
