@@ -3,9 +3,9 @@ package trigger
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -93,13 +93,20 @@ func (s *signatures) authenticate(r *http.Request, now time.Time) (Principal, er
 	if err != nil {
 		return Principal{}, err
 	}
-	sum := sha256.Sum256(sig.value)
-	principal.request = hex.EncodeToString(sum[:]) // which logs may show, unlike the signature
+	principal.request = signedID(key.principal.Name, sig)
 	if sig.covers("content-digest") {
 		r.Body = &digestBody{ReadCloser: r.Body, want: sig.digest, sum: sha256.New(), refused: refusedAs(KindHMAC, ReasonDigest).of(key.principal.Name)}
 	}
 	return principal, nil
 }
+
+// signedID is the message id of a signed request: a name that no other request has, made of the signature's sum, which logs may
+// show. No scope of an Idempotency-Key has a slash.
+func signedID(name string, sig signature) string {
+	return fmt.Sprintf("%s/%s/%d/%x", KindHMAC, name, sig.created.Unix(), sha256.Sum256(sig.value))
+}
+
+var signedIDPattern = regexp.MustCompile(`^` + KindHMAC + `/[^/]+/([0-9]{1,12})/([0-9a-f]{16})[0-9a-f]{48}$`)
 
 // timely gives the reason why a signature is not good now, or nothing.
 func (s *signatures) timely(sig signature, now time.Time) string {

@@ -14,7 +14,7 @@ type Principal struct {
 	scopes  []string
 	groups  []string
 	all     bool
-	request string // of a signed request: the sum of its signature, in hex
+	request string // the id of a signed request
 }
 
 // Anonymous is the principal of every request where authentication is switched off. It is allowed everything.

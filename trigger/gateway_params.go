@@ -48,14 +48,14 @@ func (e *InvalidError) wait(values url.Values, longest time.Duration) time.Durat
 const maxIdempotencyKey = 128
 
 // messageID makes the message id out of the Idempotency-Key and what it belongs to. Without the scope, a key that two
-// groups happen to use would make the second beat a duplicate of the first. Where there is no key the signature of a signed
-// request is its id, with a slash, which no scope has; of others it is empty.
+// groups happen to use would make the second beat a duplicate of the first. Where there is no key a signed request has an id
+// of its own; that of others is empty.
 func (e *InvalidError) messageID(r *http.Request, who Principal, scope string) string {
 	const name = headerIdempotency
 	keys := r.Header.Values(name)
 	switch {
 	case len(keys) == 0 && who.request != "":
-		return KindHMAC + "/" + who.Name + "/" + who.request
+		return who.request
 	case len(keys) == 0:
 		return ""
 	case len(keys) > 1:

@@ -3,6 +3,7 @@ package trigger
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/systole-run/systole/internal/strictjson"
@@ -19,6 +20,20 @@ type RunRequest struct {
 	Seq         uint64          // sequence in the stream; 0 until stored
 	StoredAt    time.Time       // the NATS server's clock when it was stored; zero until stored
 	TraceParent string          // W3C traceparent of who sent it; empty if there is none
+}
+
+// Place tells the request from all others: a time and a number. It is that in the stream, and of a signed request, which
+// somebody may have kept and sent again, that of its signature: then a repeat has the place of the first one, even if the
+// NATS server was restarted in between and took it for another.
+func (r RunRequest) Place() (at time.Time, number uint64) {
+	if signed := signedIDPattern.FindStringSubmatch(r.ID); signed != nil {
+		created, err1 := strconv.ParseInt(signed[1], 10, 64)
+		sum, err2 := strconv.ParseUint(signed[2], 16, 64)
+		if err1 == nil && err2 == nil {
+			return time.Unix(created, 0).UTC(), sum
+		}
+	}
+	return r.StoredAt, r.Seq
 }
 
 // Validate reports everything that would make the consumer refuse the request, as an InvalidError.

@@ -52,10 +52,11 @@ type received struct {
 	FlowsDue int       `json:"flows_due"`
 }
 
-// RunNow accepts a request to run a flow at once, idempotently by its place in the stream. An error that wraps
+// RunNow accepts a request to run a flow at once, idempotently by its place. An error that wraps
 // trigger.ErrRejected says that the request can never be carried out.
 func (w *Worker) RunNow(ctx context.Context, ask trigger.RunRequest) error {
-	id := fmt.Sprintf("%s~%016d-%d", ask.Flow, ask.StoredAt.UnixMicro(), ask.Seq)
+	at, number := ask.Place()
+	id := fmt.Sprintf("%s~%016d-%d", ask.Flow, at.UnixMicro(), number)
 	runID, err := w.store.Enqueue(ctx, store.RunNow{
 		Group: ask.Group, Flow: ask.Flow, ID: id, Params: ask.Params,
 	})
