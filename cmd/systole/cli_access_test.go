@@ -95,6 +95,9 @@ func TestTheAllowListOfTheConsoleRefusesOthersWith403(t *testing.T) {
 	if status, body := ask(t, "GET", console.url+"/api/v1/status", ""); status != http.StatusForbidden || !strings.Contains(body, `"status":403`) {
 		t.Errorf("answered %d %s", status, body)
 	}
+	if log := console.log.String(); !strings.Contains(log, "caller refused") || !strings.Contains(log, "reason=address") {
+		t.Errorf("the log does not tell of it:\n%s", log)
+	}
 	overwrite(t, file, "console:\n  listen: 127.0.0.1:0\n  allow: [127.0.0.0/8]\n")
 	if said := console.reload(t); !strings.Contains(said, "console.allow") {
 		t.Errorf("reload says %s", said)

@@ -1,0 +1,92 @@
+package trigger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+)
+
+// fetch asks an issuer where its keys are, and then for them.
+func (s *Issuers) fetch(ctx context.Context, name string) ([]jose.JSONWebKey, error) {
+	ctx = oidc.ClientContext(ctx, s.client)
+	provider, err := oidc.NewProvider(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("discover issuer %s: %w", name, brief(err))
+	}
+	var said struct {
+		Keys string `json:"jwks_uri"`
+	}
+	if err := provider.Claims(&said); err != nil {
+		return nil, fmt.Errorf("discover issuer %s: %w", name, err)
+	}
+	if u, err := url.Parse(said.Keys); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !onLoopback(u.Hostname())) {
+		return nil, fmt.Errorf("keys of issuer %s: found address %s, allowed is https, or http on loopback", name, quote(said.Keys))
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, said.Keys, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("keys of issuer %s: answered %s", name, response.Status)
+	}
+	return decodeKeys(name, body)
+}
+
+// decodeKeys reads a JWK set, and passes over keys of kinds that it does not know.
+func decodeKeys(name string, body []byte) ([]jose.JSONWebKey, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &set); err != nil {
+		return nil, fmt.Errorf("keys of issuer %s: %w", name, err)
+	}
+	var keys []jose.JSONWebKey
+	for _, raw := range set.Keys {
+		var key jose.JSONWebKey
+		if json.Unmarshal(raw, &key) == nil && key.Valid() {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("keys of issuer %s: found none that can be used among %d", name, len(set.Keys))
+	}
+	return keys, nil
+}
+
+// brief bounds an error that repeats what an issuer answered.
+func brief(err error) error {
+	const longest = 300
+	if text := err.Error(); len(text) > longest {
+		return errors.New(text[:longest] + "…")
+	}
+	return err
+}
+
+// boundedTransport bounds answers: the library reads them whole.
+type boundedTransport struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = http.MaxBytesReader(nil, response.Body, maxKeys)
+	return response, nil
+}
