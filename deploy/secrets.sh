@@ -4,6 +4,8 @@
 #
 #   deploy/secrets.sh [folder]     default: secrets beside this script
 #
+# With REDIS_MASTER="host port" the Sentinels watch that master instead of redis-1 6379.
+#
 # Compose mounts a secret with the owner and mode that it has here, and Systole runs as another user than you: so each
 # file may be read by all, and the folder around them only by you.
 set -eu
@@ -45,20 +47,18 @@ for user in $nats_users; do
 	printf 'nats_%s: "%s"\n' "$user" "$(cat "$dir/nats_${user}_password")"
 done | put nats_passwords.conf
 
-for user in $redis_users; do
-	printf 's/@redis_%s@/%s/\n' "$user" "$(sha256 <"$dir/redis_${user}_password")"
-done | sed -f - -e '/^#/d' -e '/^$/d' -e ':join' -e '/\\$/{' -e N -e 's/ *\\\n */ /' -e 'b join' -e '}' \
-	"$here/redis/users.acl.template" | put redis_users.acl
+# fill writes a template of deploy/redis with what stands for @…@, lines that end in \ joined, and without comments.
+fill() {
+	{
+		for user in $redis_users; do
+			printf 's/@redis_%s@/%s/\n' "$user" "$(sha256 <"$dir/redis_${user}_password")"
+		done
+		printf 's/@redis_sentinel_password@/%s/\ns/@redis_master@/%s/\n' "$(cat "$dir/redis_sentinel_password")" "${REDIS_MASTER:-redis-1 6379}"
+	} | sed -f - -e '/^#/d' -e '/^$/d' -e ':join' -e '/\\$/{' -e N -e 's/ *\\\n */ /' -e 'b join' -e '}' "$here/redis/$1.template" | put "redis_$1"
+}
 
+fill users.acl
+fill sentinel.acl
+fill sentinel.conf
 printf 'masteruser replica\nmasterauth %s\n' "$(cat "$dir/redis_replica_password")" | put redis_replication-auth.conf
-
-# Anybody may ask a Sentinel where the master is; only Sentinels may do more.
-{
-	password=$(cat "$dir/redis_sentinel_password")
-	printf 'sentinel auth-user main sentinel\nsentinel auth-pass main %s\n' "$password"
-	printf 'sentinel sentinel-user sentinel\nsentinel sentinel-pass %s\n' "$password"
-	printf 'user sentinel on #%s allchannels +@all\n' "$(sha256 <"$dir/redis_sentinel_password")"
-	printf 'user default on nopass resetchannels &* -@all +ping +info +subscribe +psubscribe +client|setname'
-	printf ' +sentinel|get-master-addr-by-name +sentinel|sentinels +sentinel|replicas +sentinel|slaves +sentinel|master\n'
-} | put redis_sentinel-auth.conf
 echo "made $dir/nats_passwords.conf and $dir/redis_*: load them with a restart"

@@ -2,10 +2,9 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,18 +32,29 @@ func eventually(t testing.TB, what string, check func() error) {
 	}
 }
 
-// startCluster starts a Redis Cluster of three masters, each with a third of the slots.
+// connectAs makes a client as a role does that is a user of deploy/redis.
+func connectAs(t *testing.T, user, master string, urls ...string) redis.UniversalClient {
+	t.Helper()
+	client, err := store.Connect(store.ConnConfig{
+		URLs: urls, Master: master, Name: "test", Username: user, Password: testenv.Deploy(t).Secret(t, "redis_"+user+"_password"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// startCluster starts a Redis Cluster of three masters as in deploy/redis, each with a third of the slots.
 func startCluster(t *testing.T) []string {
 	t.Helper()
-	ctx := context.Background()
+	ctx, d := context.Background(), testenv.Deploy(t)
 	var urls []string
 	var nodes []*redis.Client
 	for range 3 {
-		server := testenv.StartRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
+		server := d.StartRedis(t, "--include", d.File(t, "redis/cluster.conf"))
 		urls = append(urls, server.URL())
-		node := redis.NewClient(&redis.Options{Addr: server.Addr})
-		t.Cleanup(func() { _ = node.Close() })
-		nodes = append(nodes, node)
+		nodes = append(nodes, d.Redis(t, server, "operator"))
 	}
 	for i, node := range nodes {
 		from, to := i*16384/3, (i+1)*16384/3-1
@@ -73,8 +83,8 @@ func startCluster(t *testing.T) []string {
 
 func TestTheStoreWorksOnACluster(t *testing.T) { // R6.4
 	t.Parallel()
-	client := connect(t, startCluster(t)...)
-	f := fixtureOver(t, client, store.Config{Prefix: "p", Partitions: 5})
+	client := connectAs(t, "console", "", startCluster(t)...)
+	f := fixtureOver(t, client, store.Config{Prefix: "systole", Partitions: 5})
 	warnings, err := f.Check(f.ctx)
 	if err != nil || len(warnings) != 0 {
 		t.Fatalf("check: %v, %v", warnings, err)
@@ -111,62 +121,71 @@ func TestTheStoreWorksOnACluster(t *testing.T) { // R6.4
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	single := fixtureOver(t, client, store.Config{Prefix: "q"})
+	single := fixtureOver(t, client, store.Config{Prefix: "systole:q"})
 	everything(single)
 }
 
-// startSentinel starts a master with a replica, and one Sentinel that watches them.
-func startSentinel(t *testing.T) (sentinel string, master *testenv.RedisServer) {
+// startSentinels starts a master with two replicas and three Sentinels as in deploy/redis, and gives the Sentinels' URLs.
+func startSentinels(t *testing.T) (urls []string, master *testenv.RedisServer) {
 	t.Helper()
-	master = testenv.StartRedis(t, "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0")
-	host, port, _ := strings.Cut(master.Addr, ":")
-	replica := testenv.StartRedis(t, "--replicaof", host+" "+port)
-	client := redis.NewClient(&redis.Options{Addr: replica.Addr})
-	t.Cleanup(func() { _ = client.Close() })
-	eventually(t, "the replica is in sync", func() error {
-		info, err := client.Info(context.Background(), "replication").Result()
-		if err == nil && !strings.Contains(info, "master_link_status:up") {
+	ctx, d := context.Background(), testenv.Deploy(t)
+	master = d.StartReplicated(t, nil)
+	for range 2 {
+		replica := d.Redis(t, d.StartReplicated(t, master), "monitor")
+		eventually(t, "the replica is in sync", func() error {
+			info, err := replica.Info(ctx, "replication").Result()
+			if err == nil && !strings.Contains(info, "master_link_status:up") {
+				err = fmt.Errorf("%s", info)
+			}
+			return err
+		})
+	}
+	var sentinels []string
+	for range 3 {
+		addr := d.StartSentinel(t, master)
+		sentinels, urls = append(sentinels, addr), append(urls, "redis://"+addr)
+		for name, value := range map[string]string{"down-after-milliseconds": "500", "failover-timeout": "3000"} { // sooner than in production
+			if err := d.Sentinel(t, addr, false).Set(ctx, "main", name, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, addr := range sentinels {
+		asked := d.Sentinel(t, addr, true)
+		eventually(t, "the Sentinel knows the others and the replicas", func() error {
+			replicas, err := asked.Replicas(ctx, "main").Result()
+			others, err2 := asked.Sentinels(ctx, "main").Result()
+			if err := errors.Join(err, err2); err != nil || len(replicas) == 2 && len(others) == 2 {
+				return err
+			}
+			return fmt.Errorf("it knows %d replicas and %d others", len(replicas), len(others))
+		})
+	}
+	return urls, master
+}
+
+// The master is killed in mid-run; the Sentinels make a replica the master, and the run is completed there.
+func TestTheStoreFollowsSentinelsToTheNewMaster(t *testing.T) {
+	t.Parallel()
+	urls, master := startSentinels(t)
+	f := fixtureOver(t, connectAs(t, "worker", "main", urls...), store.Config{})
+	console, err := store.New(connectAs(t, "console", "main", urls...), store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := console.PutFlow(f.ctx, function("a", everyMinute)); err != nil {
+		t.Fatal(err)
+	}
+	f.beat()
+	c := f.claimOne("w")
+	eventually(t, "both replicas have the claim", func() error {
+		info, err := testenv.Deploy(t).Redis(t, master, "monitor").Info(f.ctx, "replication").Result()
+		offset := regexp.MustCompile(`master_repl_offset:(\d+)`).FindStringSubmatch(info)
+		if err == nil && (offset == nil || strings.Count(info, "state=online,offset="+offset[1]+",") != 2) {
 			err = fmt.Errorf("%s", info)
 		}
 		return err
 	})
-	conf := filepath.Join(t.TempDir(), "sentinel.conf")
-	watch := fmt.Sprintf("sentinel monitor main %s %s 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n", host, port)
-	if err := os.WriteFile(conf, []byte(watch), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	watcher := testenv.StartSentinel(t, conf)
-	asked := redis.NewSentinelClient(&redis.Options{Addr: watcher})
-	t.Cleanup(func() { _ = asked.Close() })
-	eventually(t, "the Sentinel knows the replica", func() error {
-		replicas, err := asked.Replicas(context.Background(), "main").Result()
-		if err == nil && len(replicas) != 1 {
-			err = fmt.Errorf("it knows %d", len(replicas))
-		}
-		return err
-	})
-	return watcher, master
-}
-
-// The master is killed in mid-run; the Sentinel makes the replica the master, and the run is completed there.
-func TestTheStoreFollowsASentinelToTheNewMaster(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Fatal(err)
-	}
-	sentinel, master := startSentinel(t)
-	client, err := store.Connect(store.ConnConfig{URLs: []string{"redis://" + sentinel}, Master: "main"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	f := fixtureOver(t, client, store.Config{Prefix: "p"})
-	f.put(function("a", everyMinute))
-	f.beat()
-	c := f.claimOne("w")
-	if err := client.Do(f.ctx, "wait", 1, 5000).Err(); err != nil {
-		t.Fatal(err)
-	}
 	master.Kill()
 	eventually(t, "completed on the new master", func() error {
 		written, err := f.Complete(f.ctx, f.p, success(c))
@@ -178,5 +197,28 @@ func TestTheStoreFollowsASentinelToTheNewMaster(t *testing.T) {
 	})
 	if run := f.run(c.RunID); run.Status != store.StatusSuccess {
 		t.Errorf("run is %s", run.Status)
+	}
+}
+
+// Whoever has no password may ask a Sentinel where the master is, and not make it do anything.
+func TestNobodyTellsASentinelWhatToDoWithoutAPassword(t *testing.T) {
+	t.Parallel()
+	d := testenv.Deploy(t)
+	master := d.StartReplicated(t, nil)
+	addr := d.StartSentinel(t, master)
+	nobody := d.Sentinel(t, addr, true)
+	if at, err := nobody.GetMasterAddrByName(t.Context(), "main").Result(); err != nil || strings.Join(at, ":") != master.Addr {
+		t.Errorf("got %v and %v, want %s", at, err, master.Addr)
+	}
+	for name, err := range map[string]error{
+		"failover": nobody.Failover(t.Context(), "main").Err(), "set": nobody.Set(t.Context(), "main", "quorum", "1").Err(),
+		"remove": nobody.Remove(t.Context(), "main").Err(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "NOPERM") {
+			t.Errorf("%s: got %v, want NOPERM", name, err)
+		}
+	}
+	if err := d.Sentinel(t, addr, false).Set(t.Context(), "main", "quorum", "1").Err(); err != nil {
+		t.Errorf("a Sentinel: got %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +89,31 @@ func TestTheEventsAreBoundedAndTheOldestGo(t *testing.T) {
 		info, err := stream.Info(t.Context())
 		return err == nil && info.State.Msgs == 100 && info.State.LastSeq == 150
 	})
+}
+
+// A stream that is kept so cannot be replicated, which no update changes: it says what to do, and the others get their replicas.
+func TestEventsAreNotSyncedOneByOneAndTheStreamSaysWhenThatStandsInTheWay(t *testing.T) {
+	t.Parallel()
+	nc, prefix := testenv.NATS(t)
+	subjects := Subjects{Prefix: prefix}
+	js := ensured(t, nc, StreamConfig{Prefix: prefix})
+	for stream, want := range map[string]jetstream.PersistModeType{
+		subjects.EventStream(): jetstream.AsyncPersistMode, subjects.RunStream(): jetstream.DefaultPersistMode, subjects.BeatStream(): jetstream.DefaultPersistMode,
+	} {
+		if cfg := streamConfig(t, js, stream); cfg.PersistMode != want {
+			t.Errorf("%s: got %s, want %s", stream, cfg.PersistMode, want)
+		}
+	}
+	have := streamConfig(t, js, subjects.EventStream())
+	for _, want := range (StreamConfig{Prefix: prefix, Replicas: 3}).streams() {
+		err := conflicts(have, want)
+		if want.Name == have.Name && (!errors.Is(err, ErrStreamConflict) || !strings.Contains(err.Error(), "made anew")) {
+			t.Errorf("got %v", err)
+		}
+		if want.Name == have.Name && want.PersistMode != jetstream.DefaultPersistMode {
+			t.Errorf("a replicated stream is made with %s", want.PersistMode)
+		}
+	}
 }
 
 func TestTheBoundsOfEventsAndDeadLettersAreValidatedByName(t *testing.T) {

@@ -79,6 +79,9 @@ func conflicts(have, want jetstream.StreamConfig) error {
 	if have.SubjectTransform != nil {
 		errs = append(errs, differ("subject_transform", have.SubjectTransform.Destination, "none"))
 	}
+	if have.PersistMode == jetstream.AsyncPersistMode && want.Replicas > 1 {
+		errs = append(errs, differ("persist_mode", "async", "default, to have replicas; a stream of events that is deleted is made anew"))
+	}
 	if have.Mirror != nil || len(have.Sources) > 0 {
 		errs = append(errs, differ("mirror or sources", "one or more", "none"))
 	}

@@ -112,6 +112,12 @@ func (c StreamConfig) withDefaults() StreamConfig {
 // streams gives the streams as they are made.
 func (c StreamConfig) streams() []jetstream.StreamConfig {
 	c = c.withDefaults()
+	// A server that syncs the disk for each message (sync_interval: always) need not do so for events, of which each run has
+	// several. No replicated stream may be kept so.
+	events := jetstream.DefaultPersistMode
+	if c.Replicas == 1 {
+		events = jetstream.AsyncPersistMode
+	}
 	subjects := Subjects{Prefix: c.Prefix}
 	return []jetstream.StreamConfig{{
 		Name:              subjects.BeatStream(),
@@ -154,5 +160,6 @@ func (c StreamConfig) streams() []jetstream.StreamConfig {
 		Discard:     jetstream.DiscardOld,
 		Replicas:    c.Replicas,
 		Duplicates:  min(c.DuplicateWindow, c.EventTTL),
+		PersistMode: events,
 	}}
 }

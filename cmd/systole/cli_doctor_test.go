@@ -60,24 +60,16 @@ func TestDoctorWarnsOfARedisThatMayLoseThings(t *testing.T) {
 
 func TestDoctorTellsOfGroupsThatNobodySendsHeartbeatsTo(t *testing.T) {
 	t.Parallel()
-	_, _, environ := servers(t)
-	console := start(t, append(environ, "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), "console")
+	s := newStand(t)
+	console := start(t, s.environ("console", "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), "console")
 	runWith(t, goodFlow, against(console), "flow", "apply", "-f", "-").expect(t, exitFine)
-	run(t, environ, "doctor").expect(t, exitFine, "warning  group default has 1 flows and has never had a heartbeat")
+	run(t, s.environ("worker"), "doctor").expect(t, exitFine, "warning  group default has 1 flows and has never had a heartbeat")
 }
 
 func TestDoctorAndTheConsoleWarnOfHeartbeatsThatDoNotFitTheFlows(t *testing.T) {
 	t.Parallel()
-	_, redis, environ := servers(t)
-	client, err := store.Connect(store.ConnConfig{URLs: []string{redis.URL()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	st, err := store.New(client, store.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newStand(t)
+	st, client := s.store, s.deployed.Redis(t, s.redis, "operator")
 	for group, beats := range map[string]struct{ every, since time.Duration }{
 		"fine": {time.Minute, time.Minute}, "slow": {time.Hour, time.Hour}, "fast": {time.Second, time.Second}, "stopped": {time.Minute, time.Hour},
 	} {
@@ -101,14 +93,14 @@ func TestDoctorAndTheConsoleWarnOfHeartbeatsThatDoNotFitTheFlows(t *testing.T) {
 		}
 		pass(beats.since)
 	}
-	run(t, environ, "doctor").expect(t, exitFine,
+	run(t, s.environ("worker"), "doctor").expect(t, exitFine,
 		"ok       group fine: 1 flows, 1 due, 0 running; last heartbeat 1m ago, one every 1m; the most frequent flow, sync, is due every 5m",
 		"warning  group slow has a heartbeat every 1h, but its flow sync is due every 5m", "send heartbeats at least every 5m",
 		"warning  group fast has a heartbeat every 1s, but its most frequent flow, sync, is due only every 5m", "one every 1m is enough",
 		"warning  group stopped had its last heartbeat 1h ago, and one came every 1m before: has its scheduler stopped",
 	).without(t, "warning  group fine", "wrong  ")
 
-	console := start(t, append(environ, "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), "console")
+	console := start(t, s.environ("console", "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), "console")
 	console.log.find(t, regexp.MustCompile(`level=WARN msg="group slow has a heartbeat every 1h`))
 	metrics := console.log.find(t, regexp.MustCompile(`msg=listening component=metrics listen=(\S+)`))[1]
 	page := ""

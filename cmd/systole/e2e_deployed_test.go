@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,11 +63,10 @@ func TestHeartbeatsAndRunNowsOutliveAServerOfTheCluster(t *testing.T) {
 			t.Errorf("%s has %d replicas, and is on %+v", name, info.Config.Replicas, info.Cluster)
 		}
 	}
-	for _, node := range nodes {
-		if node.JetStreamIsStreamLeader("SYSTOLE", "SYSTOLE_BEATS") {
-			node.Stop()
-		}
-	}
+	leads := func(node *testenv.NATSServer) bool { return node.JetStreamIsStreamLeader("SYSTOLE", "SYSTOLE_BEATS") }
+	leader := -1
+	pollUntil(t, "a server leads the stream of heartbeats", func() bool { leader = slices.IndexFunc(nodes, leads); return leader >= 0 })
+	nodes[leader].Stop()
 
 	s.put("after", 2, "echo done")
 	pollUntil(t, "a heartbeat is accepted", func() bool {

@@ -33,7 +33,7 @@ func (d *Deployment) StartNATSCluster(t testing.TB) []*NATSServer {
 			t.Fatal(err)
 		}
 		ports[i] = port
-		routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", port))
+		routes = append(routes, fmt.Sprintf("nats-route://localhost:%d", port))
 	}
 	nodes := make([]*NATSServer, len(ports))
 	for i, port := range ports {

@@ -3,6 +3,7 @@ package testenv
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -47,7 +48,8 @@ func (d *Deployment) startRedis(t testing.TB, trust *tls.Config, args []string) 
 		t.Fatal(err)
 	}
 	s := serverOn(port, t.TempDir())
-	s.args = slices.Concat([]string{d.File(t, "redis/redis.conf")}, s.args, []string{"--aclfile", d.SecretFile("redis_users.acl")}, args)
+	conf := filepath.Join(d.Lay(t, "redis", nil), "redis.conf") // a copy: Sentinels have it rewritten
+	s.args = slices.Concat([]string{conf}, s.args, []string{"--aclfile", d.SecretFile("redis_users.acl")}, args)
 	if trust != nil {
 		s.args = append(s.args, "--tls-port", portOf(s.Addr))
 	}

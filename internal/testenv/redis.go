@@ -3,6 +3,7 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -117,7 +118,9 @@ func serverOn(port int, dir string) *RedisServer {
 
 // Start starts the process again after Kill, on the same port and data.
 func (s *RedisServer) Start() error {
+	var said bytes.Buffer // what it says of its configuration, before it opens its log
 	s.cmd = exec.Command("redis-server", s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = &said, &said
 	dieWithParent(s.cmd)
 	if err := startLocked(s.cmd); err != nil {
 		return fmt.Errorf("start redis-server: %w", err)
@@ -136,7 +139,8 @@ func (s *RedisServer) Start() error {
 		select {
 		case <-ctx.Done():
 			log, _ := os.ReadFile(filepath.Join(s.Dir, "redis.log"))
-			return fmt.Errorf("redis-server did not come up: %w\n%s", err, strings.TrimSpace(string(log)))
+			s.Kill() // and all that it has said is there
+			return fmt.Errorf("redis-server did not come up: %w\n%s\n%s", err, strings.TrimSpace(said.String()), strings.TrimSpace(string(log)))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
