@@ -54,7 +54,7 @@ model: deps-test ## The store against its model, WALKS (default 1500) on each of
 
 .PHONY: deps-test
 deps-test: # What the tests talk to and Go modules do not bring
-	@./tools/need redis-server
+	@./tools/need redis-server openssl
 
 .PHONY: fuzz
 fuzz: ## Each fuzz test for FUZZTIME (default 10s)

@@ -171,6 +171,14 @@ func TestSecretsAreRandomAndStayWhenTheyAreThere(t *testing.T) {
 	if second["heartbeat_token"] != first["heartbeat_token"] || second["api_token"] == first["api_token"] {
 		t.Error("the secret that was there did not stay, or the one that was not is the old one")
 	}
+	for file, want := range map[string]struct{ has, hasNot string }{
+		"nats_passwords.conf": {has: second["nats_gateway_password"]}, "redis_users.acl": {hasNot: second["redis_worker_password"]},
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || !strings.Contains(string(text), want.has) || want.hasNot != "" && strings.Contains(string(text), want.hasNot) || strings.Contains(string(text), "@redis") {
+			t.Errorf("%s has not the passwords that it should, or has those that it should not (%v)", file, err)
+		}
+	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("mode of the folder is %v, error %v, want 0700", info.Mode(), err)
 	}

@@ -29,7 +29,7 @@ var meddling = []string{
 var redisUsers = map[string]redisUser{
 	"worker":  {[]string{"PING", "INFO server", "HSET systole:a b c", "ZADD systole:z 1 a", "EVAL redis.call('hset',KEYS[1],'a','b') 1 systole:a"}, append([]string{"HKEYS systole:a", "SADD systole:s a"}, meddling...)},
 	"console": {[]string{"PING", "INFO server", "HKEYS systole:a", "SADD systole:s a", "EVAL redis.call('hset',KEYS[1],'a','b') 1 systole:a"}, meddling},
-	"monitor": {[]string{"PING", "INFO", "LATENCY LATEST", "LATENCY HISTORY command"}, append([]string{"HGET systole:a b", "LATENCY RESET"}, meddling...)},
+	"monitor": {[]string{"PING", "INFO", "LATENCY LATEST", "CLIENT SETNAME exporter", "LATENCY HISTORY command"}, append([]string{"HGET systole:a b", "LATENCY RESET", "SLOWLOG GET"}, meddling...)},
 	"replica": {[]string{"PING", "REPLCONF listening-port 1"}, append([]string{"HGET systole:a b", "INFO"}, meddling...)},
 	"sentinel": {
 		[]string{"PING", "INFO", "ROLE", "PUBLISH __sentinel__:hello x", "SLAVEOF NO ONE"},
