@@ -77,13 +77,10 @@ func (s site) prepare(t *testing.T, line string) string {
 func (s site) execute(t *testing.T, line string) {
 	t.Helper()
 	in := ""
-	if input, command, piped := strings.Cut(line, " | "); piped {
-		content, err := os.ReadFile(strings.TrimPrefix(input, "cat "))
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, line = string(content), command
+	if source, command, piped := strings.Cut(line, " | "); piped {
+		in, line = s.read(t, source), command
 	}
+	line, _, _ = strings.Cut(line, " > ")
 	environ, args := words(s.environ, line)
 	switch {
 	case args[0] == "curl":
@@ -97,6 +94,20 @@ func (s site) execute(t *testing.T, line string) {
 	default:
 		runWith(t, in, environ, args[1:]...).expect(t, exitFine)
 	}
+}
+
+// read gives what the command before a pipe prints.
+func (s site) read(t *testing.T, command string) string {
+	t.Helper()
+	if file, found := strings.CutPrefix(command, "cat "); found {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	environ, args := words(s.environ, command)
+	return run(t, environ, args[1:]...).expect(t, exitFine).out
 }
 
 // serve starts a role and ends it again.
