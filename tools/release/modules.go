@@ -80,7 +80,12 @@ func modulesOf(binary string, folders map[string]string) ([]module, error) {
 	return modules, nil
 }
 
-var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|unlicense|patents)([.-].*)?$`)
+var (
+	licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|unlicense|patents)([.-].*)?$`)
+	beside      = regexp.MustCompile(`(?i)^(notice|patents)`) // go with a licence and are none
+)
+
+const allowed = "allowed are Apache-2.0, MIT, BSD and ISC"
 
 // readModule finds a module's licences. One that is missing or not known to be permissive is an error.
 func readModule(path, version, folder string) (module, error) {
@@ -98,12 +103,16 @@ func readModule(path, version, folder string) (module, error) {
 			return m, err
 		}
 		m.texts = append(m.texts, text{file.Name(), data})
-		if id := licenceOf(data); id != "" && !slices.Contains(m.licences, id) {
+		id := licenceOf(data)
+		if id == "" && !beside.MatchString(file.Name()) {
+			return m, fmt.Errorf("module %s %s: found a licence in %s that is not known here, %s", path, version, file.Name(), allowed)
+		}
+		if id != "" && !slices.Contains(m.licences, id) {
 			m.licences = append(m.licences, id)
 		}
 	}
 	if len(m.licences) == 0 {
-		return m, fmt.Errorf("module %s %s: found no licence among %d files, allowed are Apache-2.0, MIT, BSD, ISC and 0BSD", path, version, len(m.texts))
+		return m, fmt.Errorf("module %s %s: found no licence among %d files, %s", path, version, len(files), allowed)
 	}
 	return m, nil
 }

@@ -36,6 +36,15 @@ func TestWhatIsNotKnownToBePermissiveIsNotPacked(t *testing.T) {
 			t.Errorf("%q was taken for %v", licence, m.licences)
 		}
 	}
+	both := t.TempDir()
+	for name, licence := range map[string]string{"LICENSE": "Apache License Version 2.0", "LICENSE.docs": "GNU GENERAL PUBLIC LICENSE"} {
+		if err := os.WriteFile(filepath.Join(both, name), []byte(licence), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := readModule("example.com/m", "v1.0.0", both); err == nil {
+		t.Errorf("two licences were taken for %v", m.licences)
+	}
 	if _, err := readModule("example.com/m", "v1.0.0", t.TempDir()); err == nil {
 		t.Error("a module without a licence was taken")
 	}
