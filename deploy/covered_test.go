@@ -63,3 +63,24 @@ func TestTheNodeOfTheClusterIsOneOfItsRoutes(t *testing.T) {
 		t.Errorf("%s is none of the routes", server.Name())
 	}
 }
+
+// readAll gives the content of the files that match a pattern; * stands for no tests.
+func readAll(t *testing.T, pattern string) string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		if strings.Contains(pattern, "*") && strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}

@@ -52,7 +52,7 @@ func NewPublisher(nc *nats.Conn, cfg PublisherConfig) (*Publisher, error) {
 }
 
 // PublishBeat stores a beat, under a new id if it has none. It gives an InvalidError for a beat that followers would
-// refuse, and ErrUnavailable where JetStream does not acknowledge. A stream that is gone is made anew,
+// refuse, and ErrUnavailable where JetStream does not acknowledge. A stream that is gone is made anew, unless it is foreign,
 // and the beat is published once more under the same id.
 func (p *Publisher) PublishBeat(ctx context.Context, beat Beat) (Ack, error) {
 	if err := beat.Validate(); err != nil {
