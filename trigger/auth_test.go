@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 const secret = "s3cret-that-must-not-show"
@@ -162,4 +163,24 @@ func ExampleNewAuthenticator() {
 	principal, err := auth.Authenticate(request)
 	fmt.Println(principal.Name, err, principal.Allowed(ScopeBeat, "billing"), principal.Allowed(ScopeBeat, "default"))
 	// Output: billing <nil> true false
+}
+
+func ExampleNewAuthenticatorOf() {
+	auth, err := NewAuthenticatorOf(AuthConfig{
+		Tokens: []Token{{Name: "cron", Value: "a-long-random-text"}},
+		HMAC:   &HMACConfig{Keys: []Token{{Name: "backup", Value: "a-key-of-32-characters-or-more-than-that"}}, Window: time.Minute},
+	})
+	if err != nil {
+		panic(err)
+	}
+	request, err := http.NewRequest(http.MethodPost, "/heartbeat", http.NoBody)
+	if err != nil {
+		panic(err)
+	}
+	request.Header.Set("Signature-Input", `sig=("@method" "@path" "@query");created=1;keyid="backup";alg="hmac-sha256"`)
+	request.Header.Set("Signature", "sig=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:")
+	_, err = auth.Authenticate(request)
+	var refused *RefusedError
+	fmt.Println(err, errors.As(err, &refused), refused.Kind, refused.Reason, refused.Claimed)
+	// Output: the credential is not accepted true hmac signature "backup"
 }

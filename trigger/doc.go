@@ -52,8 +52,8 @@
 //
 // # Who may publish
 //
-// The gateway authenticates, by an Authenticator: tokens, signed requests, JWTs of OpenID Connect issuers, client
-// certificates. Who is refused is told of by Refusals. NATS does the same for those who publish directly. Give senders leave to publish on
+// An Authenticator lets callers of the gateway in by tokens, signed requests, JWTs of OpenID Connect issuers and client
+// certificates, and Refusals tells of those that it does not. NATS does the same for those who publish directly. Give senders leave to publish on
 // systole.beat.> and systole.run.> only, gateways on systole.callback.> as well. A tick that does not carry JetStream's headers is a bad message, but whoever
 // may publish on systole.tick.> can forge them. Workers also subscribe to $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>,
 // where nobody but the server should be able to publish.
