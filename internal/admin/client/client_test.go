@@ -148,7 +148,7 @@ func TestARefusalNamesEveryField(t *testing.T) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 	_, err = dial(t, server, "").Status(ctx)
-	if err == nil || !strings.HasPrefix(err.Error(), "GET /api/v1/status: 401 Unauthorized: a token is needed") {
+	if err == nil || !strings.HasPrefix(err.Error(), "GET /api/v1/status: 401 Unauthorized: a credential is needed") {
 		t.Errorf("got %v", err)
 	}
 	for _, err := range dial(t, server, "wrong").Flows(ctx, "", 0) {
