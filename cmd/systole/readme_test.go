@@ -22,7 +22,7 @@ func TestTheCommandsInTheDocumentationExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := []string{"README.md", "deploy/README.md"}
+	files := []string{"README.md", "deploy/README.md", "deploy/kubernetes/README.md", "deploy/observability/README.md"}
 	for _, page := range pages {
 		files = append(files, strings.TrimPrefix(page, "../../"))
 	}
