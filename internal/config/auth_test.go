@@ -117,6 +117,9 @@ func TestSignaturesAreGoodForNoLongerThanJetStreamRemembers(t *testing.T) {
 			t.Errorf("with a memory of %s the window is %s", memory, got)
 		}
 	}
+	dev := options(t, keys, "K="+signingKey)
+	dev.Roles = []config.Role{config.RoleDev}
+	contains(t, one(t, dev, "gateway.auth.mode").String(), "another kind beside it in dev")
 	contains(t, one(t, options(t, "console: {auth: {hmac: {keys: [{name: a, value: 'env:K'}]}}}\n", "K="+signingKey), "console.auth.mode").String(), "only the gateway")
 }
 

@@ -76,6 +76,9 @@ func (l *loader) checkComplete(prefix string, auth Auth) {
 		if prefix == "console" {
 			l.bad("console.auth.mode", "hmac", "token, oidc and mtls: only the gateway, with JetStream's memory, knows a signed request that is sent twice")
 		}
+		if auth.Mode == AuthHMAC && slices.Equal(l.Roles, []Role{RoleDev}) && prefix == "gateway" {
+			l.bad("gateway.auth.mode", "hmac alone", "another kind beside it in dev, where the admin API, which takes no signed requests, shares the listener")
+		}
 		if len(auth.HMAC.Keys) == 0 {
 			missing("hmac.keys", AuthHMAC, "at least one key")
 		}
