@@ -159,7 +159,8 @@ func TestWhatPodsNameIsThere(t *testing.T) {
 	}
 	eachStack(t, func(t *testing.T, s *stack) {
 		secret := func(who, name string) {
-			if !strings.Contains(string(page), "| `"+name+"` | ") {
+			listed := regexp.MustCompile("(?m)^\\| (`[a-z-]+`, )*`" + name + "`[,| ]")
+			if !listed.MatchString(string(page)) {
 				t.Errorf("%s needs the Secret %s, which README.md does not list", who, name)
 			}
 		}
@@ -175,7 +176,11 @@ func TestWhatPodsNameIsThere(t *testing.T) {
 				}
 				if of := volume.Projected; of != nil {
 					for _, source := range of.Sources {
-						secret(name, source.Secret.Name)
+						if source.ConfigMap == nil {
+							secret(name, source.Secret.Name)
+						} else if s.configMaps[source.ConfigMap.Name] == nil {
+							t.Errorf("%s mounts the ConfigMap %s, which is not there", name, source.ConfigMap.Name)
+						}
 					}
 				}
 				if of, mode := volume.Secret, modeOf(volume); (of != nil || volume.Projected != nil) && mode != 0o440 {
