@@ -18,7 +18,10 @@ func TestComposeRunsEverySlotWhateverFails(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
 	s := newStack(ctx, t)
-	s.do(ctx, t, "build")
+	s.do(ctx, t, "build", "gateway", "worker") // the other roles have the image of the gateway
+	if said := run(ctx, t, nil, "docker", "run", "--rm", "systole:"+s.tag, "version"); !strings.Contains(said, s.tag) || !strings.Contains(said, "abcdef123456") {
+		t.Errorf("the image says of its version: %s", said)
+	}
 	s.do(ctx, t, "up", "--detach", "--no-build", "--scale", "scheduler=0")
 	s.isWell(ctx, t)
 	l := s.newLoad(ctx, t)

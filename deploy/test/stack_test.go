@@ -20,6 +20,7 @@ const root = "../.."
 
 // stack is docker-compose.yml, brought up under a project name, tokens and ports of the test's own.
 type stack struct {
+	tag      string   // of all images, and the project's name
 	compose  []string // the command: docker compose, or docker-compose
 	settings []string // environment of every call
 	secrets  string   // folder
@@ -31,14 +32,14 @@ func newStack(ctx context.Context, t *testing.T) *stack {
 	t.Helper()
 	tag := "systole-test-" + strconv.Itoa(os.Getpid())
 	dir := t.TempDir()
-	s := &stack{compose: composeCommand(ctx), secrets: filepath.Join(dir, "secrets"), effects: filepath.Join(dir, "effects")}
+	s := &stack{tag: tag, compose: composeCommand(ctx), secrets: filepath.Join(dir, "secrets"), effects: filepath.Join(dir, "effects")}
 	run(ctx, t, nil, "deploy/secrets.sh", s.secrets)
 	t.Cleanup(func() { removeImages(t, tag) })
 	s.settings = append(makeStandIns(ctx, t, tag), writeLoad(t, dir)...)
 	s.settings = append(s.settings,
 		"COMPOSE_PROJECT_NAME="+tag, "COMPOSE_FILE=docker-compose.yml:deploy/test/load.yml",
 		"DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0", // BuildKit would look for the stand-ins in a registry
-		"SYSTOLE_IMAGE=systole:"+tag, "WORKER_IMAGE=systole-worker:"+tag, "SYSTOLE_VERSION="+tag,
+		"SYSTOLE_IMAGE=systole:"+tag, "WORKER_IMAGE=systole-worker:"+tag, "SYSTOLE_VERSION="+tag, "SYSTOLE_COMMIT=abcdef123456",
 		"SECRETS_DIR="+s.secrets, "WORKER_CONCURRENCY="+strconv.Itoa(workerSlots),
 		"GATEWAY_PUBLISH=127.0.0.1:0", "CONSOLE_PUBLISH=127.0.0.1:0",
 	)
