@@ -40,6 +40,7 @@ func TestComposeRunsEverySlotWhateverFails(t *testing.T) {
 		{"a worker is cut off from everything", l.cutWorkerOff},
 		{"Redis is killed", func(ctx context.Context, t *testing.T) { l.killServer(ctx, t, "redis") }},
 		{"NATS is killed", func(ctx context.Context, t *testing.T) { l.killServer(ctx, t, "nats") }},
+		{"the gateway is killed", func(ctx context.Context, t *testing.T) { l.killServer(ctx, t, "gateway") }},
 		{"one worker is left", func(ctx context.Context, t *testing.T) {
 			s.scale(ctx, t, "worker", 1)
 			l.runsOn(ctx, t, 1)

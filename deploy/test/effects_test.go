@@ -109,7 +109,7 @@ func (l *load) account(ctx context.Context, t *testing.T) sum {
 		}
 		l.saysTheSame(ctx, t, flow, due)
 	}
-	if total.run == 0 || len(l.faults) != 4 {
+	if total.run == 0 || len(l.faults) != 5 {
 		t.Errorf("%v after %d faults: this looked at nothing", total, len(l.faults))
 	}
 	return total
