@@ -16,8 +16,8 @@ var methods = map[string][]string{
 	"ZRevRangeByScoreWithScores": {"zrevrangebyscore"}, "HMGet": {"hmget"},
 }
 
-// connecting is what the client itself says: its name, the script, and in a Cluster where the slots are.
-var connecting = []string{"client|setname", "cluster|slots", "command", "eval", "evalsha"}
+// connecting is what the client itself says: its name, the script, and in a Cluster where the slots are and that one moves.
+var connecting = []string{"asking", "client|setname", "cluster|slots", "command", "eval", "evalsha"}
 
 // onlyConsole is what no worker calls: what puts flows, lists them, and deletes dead letters.
 var onlyConsole = []string{"exec", "hkeys", "multi", "sadd", "zmscore"}

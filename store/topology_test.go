@@ -125,6 +125,36 @@ func TestTheStoreWorksOnACluster(t *testing.T) { // R6.4
 	everything(single)
 }
 
+// A slot that moves to another node, as when a node is added: what is there already is asked for with ASKING.
+func TestTheStoreFollowsASlotThatMovesToAnotherNode(t *testing.T) { // R6.4
+	t.Parallel()
+	ctx, d := t.Context(), testenv.Deploy(t)
+	urls := startCluster(t)
+	operator := connectAs(t, "operator", "", urls...)
+	const key = "systole:{default/0}:state"
+	slot := operator.ClusterKeySlot(ctx, key).Val()
+	owner := int(slot * 3 / 16384)
+	var nodes []*redis.Client
+	var ids []string
+	for _, url := range urls {
+		node := redis.NewClient(&redis.Options{Addr: strings.TrimPrefix(url, "redis://"), Username: "operator", Password: d.Secret(t, "redis_operator_password")})
+		t.Cleanup(func() { _ = node.Close() })
+		nodes, ids = append(nodes, node), append(ids, node.Do(ctx, "cluster", "myid").Val().(string))
+	}
+	next := (owner + 1) % len(nodes)
+	if err := nodes[next].Do(ctx, "cluster", "setslot", slot, "importing", ids[owner]).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := nodes[owner].Do(ctx, "cluster", "setslot", slot, "migrating", ids[next]).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"worker", "console"} {
+		if err := connectAs(t, user, "", urls...).HSet(ctx, key, user, "1").Err(); err != nil {
+			t.Errorf("%s: %v", user, err)
+		}
+	}
+}
+
 // startSentinels starts a master with two replicas and three Sentinels as in deploy/redis, and gives the Sentinels' URLs.
 func startSentinels(t *testing.T) (urls []string, master *testenv.RedisServer) {
 	t.Helper()
