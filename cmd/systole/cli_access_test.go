@@ -162,6 +162,32 @@ func TestABadReloadLeavesTheOldSettingsStandingAndSaysSo(t *testing.T) {
 	}
 }
 
+// What cannot be taken over as a whole is not taken over in part: the token that comes with it is no good.
+func TestAReloadThatSwitchesTLSTakesNothingOver(t *testing.T) {
+	t.Parallel()
+	certFile, keyFile, _ := certificate(t)
+	file := write(t, "systole.yaml", tokenSettings(firstToken, "info", ""))
+	gateway := start(t, gatewayOn(t, "127.0.0.1:0"), "gateway", "-c", file)
+	overwrite(t, file, tokenSettings(secondToken, "info", "")+"  tls: {cert_file: "+certFile+", key_file: "+keyFile+"}\n")
+	if said := gateway.reload(t); !strings.Contains(said, "settings not reloaded, the old ones stand") || !strings.Contains(said, "gateway.tls.cert_file") {
+		t.Errorf("reload says %s", said)
+	}
+	await(t, gateway.url+"/heartbeat", firstToken, http.StatusAccepted)
+	await(t, gateway.url+"/heartbeat", secondToken, http.StatusUnauthorized)
+}
+
+// In dev the console shares the gateway's settings, and takes no signed requests.
+func TestAReloadOfDevThatLeavesTheConsoleNothingTakesNothingOver(t *testing.T) {
+	t.Parallel()
+	file := write(t, "systole.yaml", tokenSettings(firstToken, "info", ""))
+	dev := startDev(t, nil, "-c", file)
+	overwrite(t, file, "gateway: {auth: {hmac: {keys: [{name: cron, value: "+secondToken+secondToken+"}]}}}\n")
+	if said := dev.reload(t); !strings.Contains(said, "settings not reloaded, the old ones stand") {
+		t.Errorf("reload says %s", said)
+	}
+	await(t, dev.url+"/heartbeat", firstToken, http.StatusAccepted)
+}
+
 func TestAReloadNamesWhatNeedsARestart(t *testing.T) {
 	t.Parallel()
 	file := write(t, "systole.yaml", "gateway: {path: /beat}\n")

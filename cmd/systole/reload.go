@@ -49,8 +49,15 @@ func (p *process) reload() {
 // present one.
 func (p *process) takeOver(next config.Config) error {
 	key, before := p.listener(p.cfg)
-	if _, after := p.listener(next); before.Auth.Open() != after.Auth.Open() {
+	switch _, after := p.listener(next); {
+	case before.Auth.Open() != after.Auth.Open():
 		return fmt.Errorf("%s.auth.mode: found %s in place of %s; switching authentication on or off needs a restart", key, after.Auth.Mode, before.Auth.Mode)
+	case (before.TLS.CertFile == "") != (after.TLS.CertFile == ""):
+		return fmt.Errorf("%s.tls.cert_file: found %q in place of %q; switching TLS on or off needs a restart", key, after.TLS.CertFile, before.TLS.CertFile)
+	case p.role == config.RoleDev: // the gateway would take over what the console cannot
+		if _, err := p.consoleAuthenticator(after.Auth); err != nil {
+			return err
+		}
 	}
 	p.logs.SetSecrets(append(p.cfg.Secrets(), next.Secrets()...))
 	for _, reload := range p.reloads {
