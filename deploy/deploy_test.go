@@ -28,6 +28,7 @@ type composeFile struct {
 		ReadOnly    bool     `yaml:"read_only"`
 		Privileged  bool
 		Restart     string
+		MemLimit    string `yaml:"mem_limit"`
 		Entrypoint  any
 		Command     any
 		Environment map[string]any
@@ -71,6 +72,22 @@ func TestComposeServicesHaveNoMoreRightsThanTheyNeed(t *testing.T) {
 				t.Errorf("image %q is no variable", service.Image)
 			}
 		})
+	}
+}
+
+// Redis says that it is full, at 60 % of its memory, before it is killed for what it takes.
+func TestComposeHasRedisFullBeforeItsContainerIs(t *testing.T) {
+	t.Parallel()
+	redis := readCompose(t).Services["redis"]
+	number := func(pattern, text string) string {
+		if found := regexp.MustCompile(pattern).FindStringSubmatch(text); found != nil {
+			return found[1]
+		}
+		return ""
+	}
+	most, has := number(`--maxmemory \$\{REDIS_MAXMEMORY:-(\d+mb)\}`, fmt.Sprint(redis.Entrypoint)), number(`^\$\{REDIS_MEMORY:-(\d+g)\}$`, redis.MemLimit)
+	if most != "600mb" || has != "1g" {
+		t.Errorf("maxmemory is %q and the limit %q, want 600mb of 1g: change them together", most, has)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -96,6 +97,47 @@ func TestEachRoleIsProbedWhereItAnswers(t *testing.T) {
 					}
 				}
 			}
+		}
+	})
+}
+
+// While it loads what it wrote Redis answers, and with an error: it lives and is not ready.
+func TestRedisIsReadyOnlyWhenItHasLoaded(t *testing.T) {
+	t.Parallel()
+	container := build(t, "dev").workloads["redis"].container()
+	for want, probes := range map[string][]*core.Probe{
+		"redis-cli ping": {container.StartupProbe, container.LivenessProbe}, "redis-cli -e ping": {container.ReadinessProbe},
+	} {
+		for _, probe := range probes {
+			if got := strings.Join(probe.Exec.Command, " "); got != want {
+				t.Errorf("probe is %q, want %q", got, want)
+			}
+		}
+	}
+}
+
+// Redis says that it is full, at 60 % of its memory, before it is killed for what it takes.
+func TestRedisIsFullBeforeItsContainerIs(t *testing.T) {
+	t.Parallel()
+	container := build(t, "dev").workloads["redis"].container()
+	at := slices.Index(container.Command, "--maxmemory")
+	if at < 0 {
+		t.Fatalf("found no --maxmemory in %v", container.Command)
+	}
+	most, err := resource.ParseQuantity(strings.ReplaceAll(container.Command[at+1], "mb", "Mi"))
+	if has := container.Resources.Limits.Memory().Value(); err != nil || most.Value() <= 0 || most.Value() > has*6/10 {
+		t.Errorf("maxmemory is %s of %d bytes, allowed are up to 60 %%; %v", container.Command[at+1], has, err)
+	}
+}
+
+// Whoever comes in through an Ingress is known by an address of their own, to the rate and to gateway.allow.
+func TestTheGatewayBelievesTheIngressWhoItsClientsAre(t *testing.T) {
+	eachStack(t, func(t *testing.T, s *stack) {
+		set := slices.ContainsFunc(s.workloads["gateway"].env(t, s), func(entry string) bool {
+			return strings.HasPrefix(entry, "SYSTOLE_GATEWAY__TRUSTED_PROXIES=")
+		})
+		if set != (len(s.ingresses) > 0) {
+			t.Errorf("there are %d Ingresses, and the gateway trusts a proxy: %t", len(s.ingresses), set)
 		}
 	})
 }
