@@ -105,6 +105,7 @@ func TestWorkersScaleByWhatEachCanRun(t *testing.T) {
 		Spec struct {
 			ScaleTargetRef  struct{ Name string }
 			MinReplicaCount int
+			Fallback        struct{ Behavior string }
 			Triggers        []struct{ Metadata map[string]string }
 		}
 	}
@@ -118,6 +119,9 @@ func TestWorkersScaleByWhatEachCanRun(t *testing.T) {
 	}
 	if w.replicas != 1 { // of nil: the manifest says nothing
 		t.Errorf("the Deployment says %d replicas, which every apply would set back", w.replicas)
+	}
+	if empty := object.Spec.Triggers[0].Metadata["ignoreNullValues"]; empty != "false" || object.Spec.Fallback.Behavior != "currentReplicasIfHigher" {
+		t.Errorf("where nobody counts, workers are taken away: ignoreNullValues is %q, the fallback's behavior %q", empty, object.Spec.Fallback.Behavior)
 	}
 	if threshold := object.Spec.Triggers[0].Metadata["threshold"]; !strings.Contains(strings.Join(w.env(t, s), " "), "SYSTOLE_WORKER__CONCURRENCY="+threshold) {
 		t.Errorf("a worker for each %s occurrences; its settings are %v", threshold, w.env(t, s))
