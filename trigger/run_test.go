@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.opentelemetry.io/otel/trace"
 
@@ -83,6 +84,32 @@ func TestARunRequestFromAnyoneNeedsNoPayloadAndNoID(t *testing.T) {
 	}
 	if id := <-traces; !strings.Contains(exampleTrace, id.String()) {
 		t.Errorf("the handler's context has trace %s", id)
+	}
+}
+
+// Who may only send heartbeats can name a run-now's subject as the one to answer to.
+func TestTheAnswerToAHeartbeatIsNoRunRequest(t *testing.T) {
+	t.Parallel()
+	nc, subjects := natsWithStreams(t)
+	runs := newInbox[RunRequest]()
+	consume(t, nc, RunConsumerConfig{Prefix: subjects.Prefix}, runs.take)
+	beat := nats.NewMsg(subjects.Beat("default"))
+	beat.Reply = subjects.Run("default", "orders")
+	for i, header := range []string{"", "another-stream"} { // the second is refused, which is an answer, too
+		if header != "" {
+			beat.Header.Set(jetstream.ExpectedStreamHeader, header)
+		}
+		if err := nc.PublishMsg(beat); err != nil {
+			t.Fatal(err)
+		}
+		letter := deadLetters(t, nc, subjects, i+1)[i]
+		if letter.Subject != subjects.Dead("run") || letter.Header.Get(HeaderKind) != faultBody || !strings.Contains(letter.Header.Get(HeaderReason), "acknowledgement") {
+			t.Errorf("%q: %s with %v", header, letter.Subject, letter.Header)
+		}
+	}
+	send(t, nc, subjects.Run("default", "orders"), `{"stream":"s","seq":1}`)
+	if run := runs.next(t); string(run.Params) != `{"stream":"s","seq":1}` {
+		t.Errorf("%+v", run)
 	}
 }
 

@@ -2,7 +2,9 @@ package trigger
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -70,11 +72,27 @@ func (e *InvalidError) checkParams(params json.RawMessage) {
 	}
 }
 
+var errAnswer = errors.New("the payload is JetStream's acknowledgement of another message; allowed is nothing, or one JSON object")
+
+// isAnswer reports whether a message is the acknowledgement of another one. The server sends it to the subject that the
+// sender of that one names, whether he may publish there or not: who may only send heartbeats could else start flows.
+func (s Subjects) isAnswer(m stored) bool {
+	var ack struct {
+		Stream   string  `json:"stream"`
+		Sequence *uint64 `json:"seq"`
+	}
+	return len(m.header) == 0 && json.Unmarshal(m.data, &ack) == nil && ack.Sequence != nil &&
+		slices.Contains([]string{s.BeatStream(), s.RunStream(), s.EventStream(), s.DeadStream()}, ack.Stream)
+}
+
 // runOf reads a stored message as a run request, or says what is wrong with it.
 func (s Subjects) runOf(m stored) (RunRequest, *fault) {
 	tokens := s.tokens("run", m.subject)
 	if len(tokens) != 2 || !ValidName(tokens[0]) || !ValidName(tokens[1]) {
 		return RunRequest{}, &fault{faultSubject, badSubject(m.subject, s.Run("<group>", "<flow>"), "group and flow: "+nameAllowed)}
+	}
+	if s.isAnswer(m) {
+		return RunRequest{}, &fault{faultBody, errAnswer}
 	}
 	run := RunRequest{
 		ID: m.id(), Group: tokens[0], Flow: tokens[1], Params: m.data,
