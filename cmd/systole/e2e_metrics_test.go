@@ -43,6 +43,7 @@ func TestTheMetricsThatAreWatchedExist(t *testing.T) {
 		return found["systole_slots_not_run_total"] && found["systole_bad_messages_total"] && len(s.beats()) > 5
 	})
 	console := s.start("console", "console", "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0")
+	refuse(t, console)
 	pollUntil(t, "every metric is there", func() bool {
 		addMetrics(t, found, console)
 		for name := range found {
@@ -52,6 +53,19 @@ func TestTheMetricsThatAreWatchedExist(t *testing.T) {
 	})
 	for name, file := range wanted {
 		t.Errorf("%s names %s, which no role has", file, name)
+	}
+}
+
+// refuse has a console refuse a request.
+func refuse(t *testing.T, console *daemon) {
+	t.Helper()
+	ask, err := http.NewRequestWithContext(t.Context(), http.MethodPost, console.url("console")+"/api/v1/flows/good/pause", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask.Header.Set("Sec-Fetch-Site", "cross-site")
+	if status, body := send(t, http.DefaultClient, ask); status != http.StatusForbidden {
+		t.Fatalf("answered %d %s", status, body)
 	}
 }
 
