@@ -175,6 +175,22 @@ func TestASignedRequestCountsOnceHoweverOftenItIsSent(t *testing.T) {
 	}
 }
 
+// R2.5: what makes a replay the same run goes along also where a key is what JetStream knows repeats by.
+func TestASignedRunNowHasThePlaceOfItsSignatureBesideAKeyToo(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, GatewayConfig{Access: hmacAccess(t)})
+	runs := newInbox[RunRequest]()
+	consume(t, s.nc, RunConsumerConfig{Prefix: s.subjects.Prefix}, runs.take)
+	covering := goodSigning()
+	covering.more = []string{"idempotency-key"}
+	headers := covering.headers("POST", "/run/default/orders", "", "", "Idempotency-Key", "a")
+	decode[runAnswer](t, s.ask(t, "POST", "/run/default/orders", "", headers...), 202)
+	run := runs.next(t)
+	if at, number := run.Place(); run.ID != "default.orders:a" || at.Unix() != covering.created.Unix() || number == run.Seq {
+		t.Errorf("%+v is placed at %s, %d", run, at, number)
+	}
+}
+
 func TestAuthenticatorRefusesASignatureBesideAToken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, GatewayConfig{Access: hmacAccess(t)})

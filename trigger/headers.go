@@ -13,6 +13,7 @@ const (
 	HeaderKind      = "Systole-Kind"    // the same in one word, as in the metric
 	HeaderSubject   = "Systole-Subject" // where the dead letter was published
 	HeaderSize      = "Systole-Size"    // bytes that its payload had, if not all of them are kept
+	headerSigned    = "Systole-Signed"  // the id of the signature that a run-now came with
 	headerTrace     = "traceparent"
 	headerMessageID = nats.MsgIdHdr
 )

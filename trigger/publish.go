@@ -62,7 +62,7 @@ func (p *Publisher) PublishBeat(ctx context.Context, beat Beat) (Ack, error) {
 	if err != nil {
 		return Ack{}, err
 	}
-	return p.publish(ctx, p.subjects.BeatStream(), p.subjects.Beat(beat.Group), beat.ID, beat.TraceParent, payload)
+	return p.publish(ctx, p.subjects.BeatStream(), p.subjects.Beat(beat.Group), beat.ID, beat.TraceParent, "", payload)
 }
 
 // PublishRun stores a request to run a flow now, as PublishBeat stores a beat.
@@ -70,10 +70,10 @@ func (p *Publisher) PublishRun(ctx context.Context, run RunRequest) (Ack, error)
 	if err := run.Validate(); err != nil {
 		return Ack{}, fmt.Errorf("publish run: %w", err)
 	}
-	return p.publish(ctx, p.subjects.RunStream(), p.subjects.Run(run.Group, run.Flow), run.ID, run.TraceParent, run.Params)
+	return p.publish(ctx, p.subjects.RunStream(), p.subjects.Run(run.Group, run.Flow), run.ID, run.TraceParent, run.Signed, run.Params)
 }
 
-func (p *Publisher) publish(ctx context.Context, stream, subject, id, trace string, payload json.RawMessage) (Ack, error) {
+func (p *Publisher) publish(ctx context.Context, stream, subject, id, trace, signed string, payload json.RawMessage) (Ack, error) {
 	if id == "" {
 		unique, err := uuid.NewV7()
 		if err != nil {
@@ -89,6 +89,9 @@ func (p *Publisher) publish(ctx context.Context, stream, subject, id, trace stri
 	msg.Header.Set(headerMessageID, id)
 	if trace != "" {
 		msg.Header.Set(headerTrace, trace)
+	}
+	if signed != "" {
+		msg.Header.Set(headerSigned, signed)
 	}
 	ack, err := p.store.store(ctx, stream, msg)
 	if err != nil {

@@ -52,6 +52,6 @@ func readRun(w http.ResponseWriter, r *http.Request, c *call) (RunRequest, error
 	invalid.query(r)
 	invalid.checkParams(data)
 	id := invalid.messageID(r, c.principal, group+"."+flow)
-	request := RunRequest{ID: id, Group: group, Flow: flow, Params: data, TraceParent: TraceParent(r.Context())}
+	request := RunRequest{ID: id, Group: group, Flow: flow, Params: data, Signed: c.principal.request, TraceParent: TraceParent(r.Context())}
 	return request, invalid.orNil()
 }

@@ -21,14 +21,15 @@ type RunRequest struct {
 	Params      json.RawMessage // empty, or one JSON object of up to MaxParams bytes
 	Seq         uint64          // sequence in the stream; 0 until stored
 	StoredAt    time.Time       // the NATS server's clock when it was stored; zero until stored
+	Signed      string          // id of the signature that it came with; empty if there was none
 	TraceParent string          // W3C traceparent of who sent it; empty if there is none
 }
 
 // Place tells the request from all others: a time and a number. It is that in the stream, and of a signed request, which
-// somebody may have kept and sent again, that of its signature: then a repeat has the place of the first one, even if the
-// NATS server was restarted in between and took it for another.
+// somebody may have kept and sent again, that of its signature, whatever its ID: then a repeat has the place of the first one,
+// even if the NATS server was restarted in between and took it for another.
 func (r RunRequest) Place() (at time.Time, number uint64) {
-	if signed := signedIDPattern.FindStringSubmatch(r.ID); signed != nil {
+	if signed := signedIDPattern.FindStringSubmatch(r.Signed); signed != nil {
 		created, err1 := strconv.ParseInt(signed[1], 10, 64)
 		sum, err2 := strconv.ParseUint(signed[2], 16, 64)
 		if err1 == nil && err2 == nil {
@@ -96,7 +97,7 @@ func (s Subjects) runOf(m stored) (RunRequest, *fault) {
 	}
 	run := RunRequest{
 		ID: m.id(), Group: tokens[0], Flow: tokens[1], Params: m.data,
-		Seq: m.seq, StoredAt: m.at, TraceParent: m.traceParent(),
+		Seq: m.seq, StoredAt: m.at, Signed: m.header.Get(headerSigned), TraceParent: m.traceParent(),
 	}
 	if err := run.Validate(); err != nil {
 		bad := faultOf(m.data, MaxParams, err)

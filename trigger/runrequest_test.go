@@ -21,8 +21,8 @@ func TestASignedRunRequestHasThePlaceOfItsSignature(t *testing.T) {
 		{"hmac:key", stored, true},
 		{"", stored, true},
 	} {
-		first, one := RunRequest{ID: test.id, StoredAt: stored, Seq: 1}.Place()
-		_, two := RunRequest{ID: test.id, StoredAt: stored, Seq: 2}.Place()
+		first, one := RunRequest{ID: "key", Signed: test.id, StoredAt: stored, Seq: 1}.Place()
+		_, two := RunRequest{ID: "key", Signed: test.id, StoredAt: stored, Seq: 2}.Place()
 		if !first.Equal(test.at) || (one == 1 && two == 2) != test.sameSeq || (one == two) == test.sameSeq {
 			t.Errorf("%q: places are %s and %d, %d", test.id, first, one, two)
 		}
