@@ -5,6 +5,7 @@ package deploytest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +31,7 @@ func (l *load) cutWorkerOff(ctx context.Context, t *testing.T) {
 	defer l.fault()()
 	container, lost := l.busyWorker(ctx, t)
 	networks := strings.Fields(inspect(ctx, t, container, "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"))
+	slices.Reverse(networks) // that of Redis, state, is the first to go
 	for _, network := range networks {
 		run(ctx, t, nil, "docker", "network", "disconnect", network, container)
 	}
@@ -63,7 +65,7 @@ func (l *load) busyWorker(ctx context.Context, t *testing.T) (container string, 
 			if err != nil {
 				t.Fatal(err)
 			}
-			if run.StartedAt == nil || time.Since(*run.StartedAt) > time.Second {
+			if run.StartedAt == nil || time.Since(*run.StartedAt) > 700*time.Millisecond {
 				continue // it may have ended before anything reaches its worker
 			}
 			for _, worker := range workers {
