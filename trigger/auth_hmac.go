@@ -100,8 +100,8 @@ func (s *signatures) authenticate(r *http.Request, now time.Time) (Principal, er
 	return principal, nil
 }
 
-// signedID is the message id of a signed request that has no Idempotency-Key, and tells a run-now from others in any case: a name that no other request has,
-// made of the signature's sum, which logs may show. No scope of an Idempotency-Key has a slash.
+// signedID is the message id of a signed request that has no Idempotency-Key, and tells a run-now from others in any case: a
+// name that no other request has, made of the signature's sum, which logs may show. No scope of an Idempotency-Key has a slash.
 func signedID(name string, sig signature) string {
 	return fmt.Sprintf("%s/%s/%d/%x", KindHMAC, name, sig.created.Unix(), sha256.Sum256(sig.value))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 )
 
 // TLS is the client side of a connection to NATS or Redis.
@@ -37,9 +38,25 @@ func (t TLS) Client() (*tls.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		client.Certificates = []tls.Certificate{certificate}
+		client.GetClientCertificate = t.renewed(certificate)
 	}
 	return client, nil
+}
+
+// renewed reads certificate and key anew for each connection: whoever renews them expects them to count, and a role that
+// connects again after months must not present one that has expired. While a file is half written the last pair serves on.
+func (t TLS) renewed(certificate tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	var last atomic.Pointer[tls.Certificate]
+	last.Store(&certificate)
+	return func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if pair, err := loadPair(t.CertFile, t.KeyFile); err == nil {
+			last.Store(&pair)
+		}
+		if pair := last.Load(); asked.SupportsCertificate(pair) == nil {
+			return pair, nil
+		}
+		return new(tls.Certificate), nil // one that the server does not want is not presented, as without this function
+	}
 }
 
 // ServerTLS is the server side of a listener. Without files it speaks plain HTTP.
