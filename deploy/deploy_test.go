@@ -155,6 +155,25 @@ func TestFlowsThatComeAlongAreValid(t *testing.T) {
 	}
 }
 
+// An engine that is told to mount a file that is not there makes a folder of that name.
+func TestSecretsTakeThePlaceOfFoldersThatAnEngineMade(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"nats_passwords.conf", "redis_users.acl", "api_token"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("./secrets.sh", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, name := range []string{"nats_passwords.conf", "redis_users.acl", "api_token"} {
+		if file, err := os.Stat(filepath.Join(dir, name)); err != nil || !file.Mode().IsRegular() || file.Size() == 0 {
+			t.Errorf("%s: got %v and %v, want a file", name, file, err)
+		}
+	}
+}
+
 func TestSecretsAreRandomAndStayWhenTheyAreThere(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "secrets")

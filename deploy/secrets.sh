@@ -19,13 +19,15 @@ redis_users="worker console monitor replica sentinel operator"
 # put writes standard input to a file, beside it first, so that the file is there whole or not at all. Secrets go through
 # pipes and printf, which is the shell's own: others could read the arguments of a program.
 put() {
+	# An engine that was started before makes an empty folder of a file that it is to mount and does not find.
+	[ ! -d "$dir/$1" ] || rmdir "$dir/$1"
 	(umask 077 && cat >"$dir/.$1.new")
 	chmod 444 "$dir/.$1.new"
 	mv -f "$dir/.$1.new" "$dir/$1"
 }
 
 make_secret() {
-	if [ -s "$dir/$1" ]; then
+	if [ -f "$dir/$1" ] && [ -s "$dir/$1" ]; then
 		echo "kept $dir/$1"
 		return
 	fi
