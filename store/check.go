@@ -11,9 +11,17 @@ import (
 // the tests run against.
 const oldestRedis = 7
 
-// Check is for start-up: it reports what about this Redis makes running on it wrong (err) or risky (warnings, each
-// naming what is at stake), and records the deployment's number of partitions and format.
+// Check is for start-up: it inspects Redis, and records the deployment's number of partitions and format.
 func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
+	if warnings, err = s.Inspect(ctx); err != nil {
+		return warnings, err
+	}
+	return warnings, s.record(ctx)
+}
+
+// Inspect reports what about this Redis makes running on it wrong (err) or risky (warnings, each naming what is at
+// stake). It changes nothing: a newer program may look at a deployment of older ones.
+func (s *Store) Inspect(ctx context.Context) (warnings []string, err error) {
 	if err := s.Ping(ctx); err != nil {
 		return nil, err
 	}
@@ -33,10 +41,8 @@ func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
 	if info["redis_version"] != "" && info["aof_enabled"] != "1" {
 		warnings = append(warnings, "appendonly is off: after a crash of Redis, flows and runs since its last snapshot are gone, and what had run may run again; set appendonly yes")
 	}
-	if err := s.claimFormat(ctx); err != nil {
-		return warnings, err
-	}
-	return warnings, s.claimPartitions(ctx)
+	_, err = s.agrees(ctx)
+	return warnings, err
 }
 
 // info reads the fields of INFO that matter here.

@@ -10,22 +10,39 @@ import (
 // new field that older ones ignore is none. A binary reads its own format and all older ones.
 const format = 1
 
-// claimFormat records the format, or fails with ErrFormat where a newer one is recorded. A deployment from before formats were
-// recorded has format 1.
-func (s *Store) claimFormat(ctx context.Context) error {
+// record writes down what all programs of the deployment have to agree on: the format of the data, which it raises, and the
+// number of partitions, which stays. It fails as agrees does. A deployment from before formats were recorded has format 1.
+func (s *Store) record(ctx context.Context) error {
 	key := s.deploymentKey()
-	if err := s.redis.HSetNX(ctx, key, "format", format).Err(); err != nil {
-		return translate(err)
+	for field, value := range map[string]int{"format": format, "partitions": s.cfg.Partitions} {
+		if err := s.redis.HSetNX(ctx, key, field, value).Err(); err != nil {
+			return translate(err)
+		}
 	}
-	recorded, err := s.redis.HGet(ctx, key, "format").Result()
+	older, err := s.agrees(ctx)
+	if err != nil || !older {
+		return err
+	}
+	return translate(s.redis.HSet(ctx, key, "format", format).Err())
+}
+
+// agrees holds what is recorded against this program and its settings: ErrFormat where the data are of a newer format,
+// ErrPartitions where the number of partitions is another. older reports a format that this program would raise.
+func (s *Store) agrees(ctx context.Context) (older bool, err error) {
+	recorded, err := s.redis.HMGet(ctx, s.deploymentKey(), "format", "partitions").Result()
 	if err != nil {
-		return translate(err)
+		return false, translate(err)
 	}
-	if n, err := strconv.Atoi(recorded); err != nil || n > format {
-		return fmt.Errorf("%w: recorded is %q, this program knows up to %d; start a newer one, or restore a copy of Redis from before the upgrade",
-			ErrFormat, recorded, format)
-	} else if n < format {
-		return translate(s.redis.HSet(ctx, key, "format", format).Err())
+	if text, there := recorded[0].(string); there {
+		n, err := strconv.Atoi(text)
+		if err != nil || n > format {
+			return false, fmt.Errorf("%w: recorded is %q, this program knows up to %d; start a newer one, or restore a copy of Redis from before the upgrade",
+				ErrFormat, text, format)
+		}
+		older = n < format
 	}
-	return nil
+	if text, there := recorded[1].(string); there && text != strconv.Itoa(s.cfg.Partitions) {
+		return false, fmt.Errorf("%w: redis.partitions is %d, recorded is %s", ErrPartitions, s.cfg.Partitions, text)
+	}
+	return older, nil
 }

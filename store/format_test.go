@@ -19,6 +19,12 @@ func TestAProgramThatIsOlderThanTheDataDoesNotStart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if _, err := f.Inspect(f.ctx); !errors.Is(err, want) {
+			t.Errorf("recorded is %q, and whoever looks is told %v", recorded, err)
+		}
+		if now := f.client.HGet(f.ctx, key, "format").Val(); now != recorded {
+			t.Errorf("recorded was %q, and is %q after a look", recorded, now)
+		}
 		_, err := f.Check(f.ctx)
 		if !errors.Is(err, want) {
 			t.Errorf("recorded is %q: %v", recorded, err)

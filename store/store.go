@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -88,22 +87,6 @@ func (s *Store) Ping(ctx context.Context) error { return translate(s.redis.Ping(
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	now, err := s.redis.Time(ctx).Result()
 	return now, translate(err)
-}
-
-// claimPartitions records the number of partitions of the deployment, or fails with ErrPartitions where another one is recorded.
-func (s *Store) claimPartitions(ctx context.Context) error {
-	key := s.deploymentKey()
-	if err := s.redis.HSetNX(ctx, key, "partitions", s.cfg.Partitions).Err(); err != nil {
-		return translate(err)
-	}
-	recorded, err := s.redis.HGet(ctx, key, "partitions").Result()
-	if err != nil {
-		return translate(err)
-	}
-	if recorded != strconv.Itoa(s.cfg.Partitions) {
-		return fmt.Errorf("%w: redis.partitions is %d, recorded is %s", ErrPartitions, s.cfg.Partitions, recorded)
-	}
-	return nil
 }
 
 // translate turns an error of Redis into one of this package's.

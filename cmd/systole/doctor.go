@@ -123,7 +123,7 @@ func diagnoseRedis(ctx context.Context, cfg config.Config) []finding {
 		return []finding{{"wrong", err.Error()}}
 	}
 	defer closeClient()
-	warnings, err := st.Check(ctx)
+	warnings, err := st.Inspect(ctx)
 	if err != nil {
 		text := fmt.Sprintf("Redis at %s: %v", cfg.Redis.URL, err)
 		if errors.Is(err, store.ErrUnavailable) {
