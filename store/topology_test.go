@@ -72,8 +72,10 @@ func startCluster(t *testing.T) []string {
 	for _, node := range nodes {
 		eventually(t, "cluster comes up", func() error {
 			info, err := node.ClusterInfo(ctx).Result()
-			if err == nil && (!strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3")) {
-				err = fmt.Errorf("%s", info)
+			for _, want := range []string{"cluster_state:ok", "cluster_known_nodes:3", "cluster_slots_assigned:16384"} { // as far as this node has heard
+				if err == nil && !strings.Contains(info, want+"\r\n") {
+					err = fmt.Errorf("not %s: %s", want, info)
+				}
 			}
 			return err
 		})
