@@ -86,9 +86,9 @@ e2e: ## The compose stack on this machine's Docker engine while things fail; nee
 	@cat $(BIN)/e2e
 
 .PHONY: triggers
-triggers: deps-test $(BIN)/nats ## The examples of triggers that need curl, Ruby, Python, systemd or the nats command
+triggers: deps-test $(BIN)/nats ## What needs curl, Ruby, Python, systemd or the nats command: the examples of triggers, and the units
 	@./tools/need curl openssl ruby systemd python3-django
-	PATH="$(abspath $(BIN)):$$PATH" go test -tags triggers -count 1 -timeout 10m ./examples/triggers
+	PATH="$(abspath $(BIN)):$$PATH" go test -tags triggers -count 1 -timeout 10m ./examples/triggers ./deploy
 
 # A tool of the tests alone, and built by itself: its modules are none of ours.
 $(BIN)/nats:

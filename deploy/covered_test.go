@@ -45,6 +45,7 @@ var proofs = map[string]struct{ test, in string }{
 	"redis/sentinel.conf.template":        {"TestTheStoreFollowsSentinelsToTheNewMaster", "../store/topology_test.go"},
 	"redis/sentinel.acl.template":         {"TestNobodyTellsASentinelWhatToDoWithoutAPassword", "../store/topology_test.go"},
 	"scheduler/":                          {"TestComposeRunsEverySlotWhateverFails", "test/compose_test.go"},
+	"systemd/":                            {"TestTheUnitsOfTheRolesAreValid", "systemd_test.go"},
 	"secrets.sh":                          {"TestSecretsAreRandomAndStayWhenTheyAreThere", "deploy_test.go"},
 }
 
