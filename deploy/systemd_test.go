@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/systole-run/systole/internal/config"
+	"github.com/systole-run/systole/internal/testenv"
 )
 
 var unitRoles = []config.Role{config.RoleGateway, config.RoleWorker, config.RoleConsole}
@@ -55,10 +56,7 @@ func TestTheUnitsTellEachRoleWhoItIs(t *testing.T) {
 	for _, role := range unitRoles {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
-			made, credentials := filepath.Join(t.TempDir(), "secrets"), t.TempDir()
-			if out, err := exec.Command("./secrets.sh", made).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+			made, credentials := filepath.Dir(testenv.Deploy(t).SecretFile("heartbeat_token")), t.TempDir()
 			text := strings.NewReplacer("%i", string(role), "%d", credentials, "/etc/systole/secrets", made).Replace(
 				readAll(t, "systemd/systole@.service") + "\n" + readAll(t, dropInOf(role)))
 			for _, credential := range regexp.MustCompile(`(?m)^LoadCredential=(\w+):(.+)$`).FindAllStringSubmatch(text, -1) {

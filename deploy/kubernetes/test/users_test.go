@@ -63,6 +63,16 @@ func TestTheServersAreAsTheirFilesSay(t *testing.T) {
 	}
 }
 
+// kustomize reads no file above the base, which so has copies.
+func TestTheSettingsOfGatewayAndConsoleAreThoseOfCompose(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"gateway.yaml", "console.yaml"} {
+		if read(t, "../base/config/"+name) != read(t, "../../"+name) {
+			t.Errorf("base/config/%s is not deploy/%s", name, name)
+		}
+	}
+}
+
 func read(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
