@@ -130,12 +130,13 @@ func ValidIssuer(issuer string) bool {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(issuer, "#") {
 		return false
 	}
-	return u.Scheme == "https" || u.Scheme == "http" && onLoopback(u.Hostname())
+	return trustedWay(u)
 }
 
-func onLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
+// trustedWay reports whether what comes from an address is what was sent there: over https, or http on loopback.
+func trustedWay(u *url.URL) bool {
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && addr.IsLoopback())
 }
 
 // warm begins to fetch the keys of all issuers.

@@ -26,7 +26,7 @@ func (s *Issuers) fetch(ctx context.Context, name string) ([]jose.JSONWebKey, er
 	if err := provider.Claims(&said); err != nil {
 		return nil, fmt.Errorf("discover issuer %s: %w", name, err)
 	}
-	if u, err := url.Parse(said.Keys); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !onLoopback(u.Hostname())) {
+	if u, err := url.Parse(said.Keys); err != nil || u.Host == "" || !trustedWay(u) {
 		return nil, fmt.Errorf("keys of issuer %s: found address %s, allowed is https, or http on loopback", name, quote(said.Keys))
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, said.Keys, http.NoBody)

@@ -23,14 +23,12 @@ func (l *loader) address(key, address, alternative string) {
 // loopback reports whether only this machine can reach an address. A host name other than localhost may mean anything.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
+	return err == nil && loopbackHost(host)
+}
+
+func loopbackHost(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 // addresses parses the addresses of a setting and reports those that are none, or of another scheme. Addresses whose

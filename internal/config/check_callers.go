@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -53,11 +52,6 @@ func (l *loader) issuer(key, issuer string) {
 	if !plain || u.Scheme != "https" && (u.Scheme != "http" || !loopbackHost(u.Hostname())) {
 		l.bad(key, quote(hideUser(issuer)), issuerAllowed)
 	}
-}
-
-func loopbackHost(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 func (l *loader) checkMTLS(prefix string, from *Listener, names map[string]int) {
