@@ -20,6 +20,10 @@ type NATSServer struct {
 	change  func(*server.Options) // what else is to differ from the file; may be nil
 }
 
+// maxStore bounds in bytes what the streams of all tests may reserve together, of which they use next to nothing. The
+// server's own bound, a part of the disk's free space, would let fewer tests run where that is small.
+const maxStore = 1 << 40
+
 // StartNATS starts a server of the test's own. Tests that do not disturb the server share the one of NATS.
 func StartNATS(t testing.TB) *NATSServer {
 	t.Helper()
@@ -89,6 +93,7 @@ func newNATS(dir string) (*NATSServer, error) {
 	}
 	s := &NATSServer{options: server.Options{
 		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
+		JetStreamMaxStore: maxStore,
 	}}
 	if dir == "" {
 		temp, err := os.MkdirTemp("", "systole-nats-")
