@@ -19,7 +19,7 @@ SYSTEMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 # go test: PKG=./store/... RUN=TestClaim make test
 PKG     ?= ./...
 RUN     ?= .
-TIMEOUT ?= 8m
+TIMEOUT ?= 15m
 P       ?= 2
 
 TOOL := go tool -modfile=tools/go.mod
