@@ -216,3 +216,38 @@ func TestRunNowsOfADeletedFlowEndHoweverManyWait(t *testing.T) {
 		t.Errorf("left: %+v, %v", status, err)
 	}
 }
+
+// A newer version wrote what this one cannot read, while it held a run of that flow. What else ends with that run is written.
+func TestAnEndWhoseFlowCannotBeReadAnyMoreHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", everyMinute), function("b", everyMinute))
+	f.beat()
+	claims := f.claim("w", 10).Claims
+	f.makeUnreadable("a", `"cron":"of a newer version"`)
+	for range 2 { // as where the answer was lost
+		written, err := f.Complete(f.ctx, f.p, success(claims...))
+		if err != nil || written.Answers[1].Err != nil {
+			t.Fatalf("%+v, %v", written.Answers, err)
+		}
+		if err := written.Answers[0].Err; err == nil || errors.Is(err, store.ErrStale) {
+			t.Errorf("the end of a run whose flow cannot be read: %v", err)
+		}
+	}
+	f.makeUnreadable("a", `"every":["of a newer version"]`)
+	f.put(function("a", everyMinute)) // it can be read again
+	f.pass(lease)
+	if again := f.claimOne("other"); again.OccurrenceID != claims[0].OccurrenceID || again.RecoveredID != claims[0].RunID {
+		t.Errorf("claimed %+v", again)
+	}
+}
+
+// makeUnreadable changes a flow into one that this version cannot read.
+func (f *fixture) makeUnreadable(flow, schedule string) {
+	f.Helper()
+	f.put(function(flow, everyHour)) // which raises the revision of the state
+	if err := f.client.HSet(f.ctx, f.Keys(f.p)[1], flow, `{"name":"`+flow+`",`+schedule+`}`).Err(); err != nil {
+		f.Fatal(err)
+	}
+}

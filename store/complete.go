@@ -49,7 +49,8 @@ type Completed struct {
 	Paused string
 	// Skipped are slots that this run held up, by what the ledger says of them.
 	Skipped []SlotRange
-	// Err is nil, or ErrStale: the lease was lost and nothing was written.
+	// Err is nil; or ErrStale, where the lease was lost; or says that what the flow was changed to meanwhile cannot be read,
+	// as where a newer version wrote it: the occurrence is left to whoever can, once its lease expires. Nothing was written.
 	Err error
 }
 
@@ -123,10 +124,9 @@ func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completio
 		case stale:
 			answers[i].Err = ErrStale
 		case changed:
-			if err := batch[i].Claim.rebase(outcome); err != nil {
-				return nil, nil, false, err
+			if answers[i].Err = batch[i].Claim.rebase(outcome); answers[i].Err == nil {
+				again = append(again, i)
 			}
-			again = append(again, i)
 		case passedOver:
 			if len(outcome) < 2 {
 				return nil, nil, false, fmt.Errorf("complete %s: unexpected reply of a script: %v", batch[i].Claim.RunID, outcome)
@@ -158,7 +158,8 @@ func newestStates(batch []Completion, waiting []int) map[string]*knownState {
 	return states
 }
 
-// rebase takes over the definition and state that the flow has now, so that what follows is computed from those.
+// rebase takes over the definition and state that the flow has now, so that what follows is computed from those. Where
+// they cannot be read, the claim stays as it is.
 func (c *Claim) rebase(outcome []any) error {
 	if len(outcome) < 3 {
 		return fmt.Errorf("run %s: unexpected reply of a script: %v", c.RunID, outcome)
@@ -167,10 +168,15 @@ func (c *Claim) rebase(outcome []any) error {
 	if err := json.Unmarshal([]byte(text(outcome[1])), &flow); err != nil {
 		return fmt.Errorf("decode flow %s: %w", c.Flow.Name, err)
 	}
-	c.Flow = flow
+	if _, err := flow.Schedule(); err != nil {
+		return fmt.Errorf("flow %s: %w", c.Flow.Name, err)
+	}
 	state, err := decodeState(text(outcome[2]))
-	c.state = state
-	return err
+	if err != nil {
+		return fmt.Errorf("flow %s: %w", c.Flow.Name, err)
+	}
+	c.Flow, c.state = flow, state
+	return nil
 }
 
 func (c Completion) end() time.Time { return c.Claim.StartedAt.Add(c.Outcome.Took) }

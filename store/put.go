@@ -50,9 +50,7 @@ func placeFlow(flow DataFlow, seen storedFlow, change Change, clock func() (time
 		return placed, err
 	}
 	if change == FlowChanged {
-		if placed.notes, err = leftBehind(seen, now); err != nil {
-			return placed, err
-		}
+		placed.notes = leftBehind(seen, now)
 	}
 	if change == FlowChanged && seen.state.past.Slot != 0 && schedule.every != 0 {
 		placed.slot, _ = schedule.Next(time.UnixMilli(seen.state.past.Slot).UTC(), now)
@@ -70,20 +68,18 @@ func placeFlow(flow DataFlow, seen storedFlow, change Change, clock func() (time
 	return placed, nil
 }
 
-// leftBehind are the slots of a flow's schedule that had come due, and that no heartbeat has covered, when it is changed.
-func leftBehind(seen storedFlow, now time.Time) ([]slotNote, error) {
+// leftBehind are the slots of a flow's schedule that had come due, and that no heartbeat has covered, when it is changed. Of a
+// schedule that cannot be read nobody knows; putting the flow is how to mend that.
+func leftBehind(seen storedFlow, now time.Time) []slotNote {
 	planner, err := newPlanner(seen.flow, seen.state.past)
-	if err != nil {
-		return nil, err
-	}
-	if seen.state.slot.IsZero() {
-		return nil, nil
+	if err != nil || seen.state.slot.IsZero() {
+		return nil
 	}
 	last, ok := planner.last(seen.state.slot, now)
 	if !ok {
-		return nil, nil
+		return nil
 	}
-	return planner.missed(seen.state.slot, last, ReasonScheduleChanged), nil
+	return planner.missed(seen.state.slot, last, ReasonScheduleChanged)
 }
 
 // clock is the partition's time as its scripts see it: Redis TIME, but never behind the largest they have seen.

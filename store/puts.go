@@ -150,7 +150,7 @@ func (one *put) compare() error {
 	if one.seen.def != one.def {
 		one.change.Result = FlowChanged
 		if err := json.Unmarshal([]byte(one.seen.def), &one.seen.flow); err != nil {
-			return fmt.Errorf("decode flow %s: %w", one.flow.Name, err)
+			one.seen.flow = DataFlow{} // of a version that is not this one's: it is replaced as a whole
 		}
 		var err error
 		if one.change.Changes, err = diff([]byte(one.seen.def), []byte(one.def)); err != nil {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/systole-run/systole/internal/logkey"
@@ -129,9 +130,14 @@ func (c *completer) finish(endings []ending, answers []store.Completed) {
 	for i, e := range endings {
 		w.drop(e.run)
 		answer := answers[i]
-		if answer.Err != nil {
+		if errors.Is(answer.Err, store.ErrStale) {
 			w.metrics.leasesLost.Inc()
 			w.log.Error("run ended, but another attempt owns its occurrence; nothing was written", runKeys(e.run.claim)...)
+			continue
+		}
+		if answer.Err != nil {
+			w.log.Error("run ended, but its flow cannot be read any more; put the flow again: its occurrence is repeated when the lease is over",
+				append(runKeys(e.run.claim), logkey.Error, answer.Err)...)
 			continue
 		}
 		if e.released {

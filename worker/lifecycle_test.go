@@ -221,3 +221,30 @@ func TestEverySlotIsCaughtUpUnderOneBeatWhereTheFlowAsksForIt(t *testing.T) {
 		t.Errorf("slot at %s: %+v, %v", missed.From, at, err)
 	}
 }
+
+// A newer version has changed a flow into something that this worker cannot read, while it runs. Nobody else has to wait for that.
+func TestARunWhoseFlowCannotBeReadAnyMoreFreesItsSlot(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.putFlow(every("newer", nil))
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	h.start(worker.Config{Concurrency: 1, Lease: time.Hour}, func(_ context.Context, task executor.Task) executor.Result {
+		if task.Flow.Name == "newer" {
+			close(begun)
+			<-proceed
+		}
+		return executor.Result{}
+	})
+	h.send()
+	<-begun
+	h.putFlow(every("newer", func(f *store.DataFlow) { f.Description = "changed" }))
+	if err := h.redis.HSet(t.Context(), h.keyPrefix+":{default/0}:defs", "newer", `{"name":"newer","cron":"?"}`).Err(); err != nil {
+		t.Fatal(err)
+	}
+	h.putFlow(every("other", nil))
+	beat := h.send()
+	close(proceed)
+	if settled := h.waitSettled(beat); settled.Succeeded != 1 {
+		t.Errorf("settled as %+v", settled)
+	}
+}
