@@ -3,7 +3,8 @@
 // It owns the way of an occurrence from a heartbeat to its completion: follow beats, claim what is due, run it, renew
 // its lease, complete it, and on shutdown drain. It decides nothing about time, due or ownership: the store does. It
 // triggers nothing: a beat, a run-now or a hint from outside starts each claim; timers only renew leases, and look after
-// leases of others that may have expired, since that finishes what a beat asked for.
+// leases of others that may have expired, since that finishes what a beat asked for. So does one look at each group at the start, and
+// when the connection to NATS is back.
 //
 //	trigger.Follower ──▶ HeartbeatEvent ──▶ store.AcceptBeat
 //	                           │ there may be something to claim in these partitions

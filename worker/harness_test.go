@@ -33,6 +33,12 @@ type harness struct {
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	nc, prefix := testenv.NATS(t)
+	return newHarnessOn(t, nc, prefix)
+}
+
+// newHarnessOn is one on a NATS server that the test may disturb.
+func newHarnessOn(t *testing.T, nc *nats.Conn, prefix string) *harness {
+	t.Helper()
 	client, keyPrefix := testenv.Redis(t)
 	st, err := store.New(client, store.Config{Prefix: keyPrefix})
 	if err != nil {

@@ -3,11 +3,13 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
 	"github.com/systole-run/systole/trigger"
 	"github.com/systole-run/systole/worker"
@@ -247,4 +249,45 @@ func TestARunWhoseFlowCannotBeReadAnyMoreFreesItsSlot(t *testing.T) {
 	if settled := h.waitSettled(beat); settled.Succeeded != 1 {
 		t.Errorf("settled as %+v", settled)
 	}
+}
+
+// A group that is only run on demand has no heartbeat that would tell of it.
+func TestWhatWasAskedForWhileNobodyListenedRunsOnceSomebodyDoes(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartNATS(t)
+	h := newHarnessOn(t, testenv.Connect(t, server.URL), testenv.UniqueName("t"))
+	h.putFlow(every("asked", func(f *store.DataFlow) { f.Every = 0 }))
+	ask := func() (id string) {
+		t.Helper()
+		id, err := h.store.Enqueue(t.Context(), store.RunNow{Group: "default", Flow: "asked"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	succeeded := func(id string) func() bool {
+		return func() bool {
+			run, err := h.store.Run(t.Context(), "default", id)
+			return err == nil && run.Status == store.StatusSuccess
+		}
+	}
+	// A worker that has died holds one run, another one waits.
+	dead := ask()
+	if claimed, err := h.store.Claimer(h.store.Partitions("default")[0], "dead", 10*time.Millisecond).Claim(t.Context(), 1); err != nil || len(claimed.Claims) != 1 {
+		t.Fatalf("claimed %+v, %v", claimed, err)
+	}
+	waiting := ask()
+	h.start(worker.Config{}, func(context.Context, executor.Task) executor.Result { return executor.Result{} })
+	eventually(t, "what waited has run", succeeded(waiting))
+	eventually(t, "what was held has been taken over", func() bool {
+		runs := h.runs()
+		return len(runs) == 3 && slices.ContainsFunc(runs, func(run store.Run) bool {
+			return run.OccurrenceID == dead && run.Attempt == 2 && run.Status == store.StatusSuccess
+		})
+	})
+	server.Stop()
+	eventually(t, "the connection is cut", func() bool { return !h.nc.IsConnected() })
+	cut := ask()
+	server.Restart(t, true)
+	eventually(t, "what was asked for meanwhile has run", succeeded(cut))
 }

@@ -22,6 +22,7 @@ import (
 // Worker follows heartbeats and runs what they make due. Its methods are safe for concurrent use; Run is called once.
 type Worker struct {
 	cfg      Config
+	nc       *nats.Conn
 	store    *store.Store
 	executor executor.FlowExecutor
 	events   *trigger.Events
@@ -49,7 +50,7 @@ func New(cfg Config, nc *nats.Conn, st *store.Store, flows executor.FlowExecutor
 		return nil, err
 	}
 	w := &Worker{
-		cfg: cfg, store: st, executor: flows, log: cfg.Logger.With(logkey.Worker, cfg.ID),
+		cfg: cfg, nc: nc, store: st, executor: flows, log: cfg.Logger.With(logkey.Worker, cfg.ID),
 		metrics: newMetrics(cfg.Registerer), tracer: cfg.TracerProvider.Tracer("github.com/systole-run/systole/worker"),
 		origins: newOrigins(), lanes: newLanes(st, cfg.ID, cfg.Lease), active: newActive(), abort: make(chan struct{}),
 	}
@@ -97,6 +98,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	listening.Go(func() error { return w.follower.Run(listen) })
 	listening.Go(func() error { return w.runNows.Run(listen) })
 	listening.Go(func() error { w.claimLoop(listen, inner); return nil })
+	listening.Go(func() error { w.lookAround(listen); return nil })
 	err := listening.Wait()
 
 	drained := w.drain()
