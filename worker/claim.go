@@ -88,7 +88,7 @@ func (w *Worker) start(inner context.Context, claim store.Claim, sent time.Time)
 		w.tell(trigger.EventRunRecovered, claim.Partition.Group, claim.RunID, recovered{Run: claim.Run(), LostRunID: claim.RecoveredID})
 	}
 	w.tell(trigger.EventRunStarted, claim.Partition.Group, claim.RunID, claim.Run())
-	w.runs.Go(func() { w.execute(run) })
+	w.runs.Go(func() { w.execute(inner, run) })
 }
 
 // recovered is the data of the event run.recovered.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/systole-run/systole/internal/logkey"
@@ -20,74 +21,69 @@ type ending struct {
 	released bool // hand the occurrence back instead
 }
 
-// completer writes the ends of runs in batches: while one call is under way, the next batch gathers, so the batch is as
-// large as the load and no run waits for a timer.
+// completer writes the ends of runs in batches, each partition's by themselves, so that one which cannot be reached holds up no
+// other. While one call is under way, the next batch gathers, so the batch is as large as the load and no run waits for a
+// timer.
 type completer struct {
-	worker  *Worker
-	endings chan ending
-	idle    chan chan struct{}
+	worker *Worker
+
+	mu      sync.Mutex
+	waiting map[store.Partition][]ending // of each partition for which a goroutine writes
+	writing sync.WaitGroup
 }
 
 func newCompleter(w *Worker) *completer {
-	// Every run has room, so that none waits on the channel while it holds its slot.
-	return &completer{worker: w, endings: make(chan ending, w.cfg.Concurrency), idle: make(chan chan struct{})}
+	return &completer{worker: w, waiting: make(map[store.Partition][]ending)}
 }
 
-func (c *completer) complete(run *activeRun, done store.Completion) {
-	c.endings <- ending{run: run, done: done}
+func (c *completer) complete(ctx context.Context, run *activeRun, done store.Completion) {
+	c.add(ctx, ending{run: run, done: done})
 }
 
-func (c *completer) release(run *activeRun, done store.Completion) {
-	c.endings <- ending{run: run, done: done, released: true}
+func (c *completer) release(ctx context.Context, run *activeRun, done store.Completion) {
+	c.add(ctx, ending{run: run, done: done, released: true})
 }
 
-// flush waits until everything that was handed in is written.
-func (c *completer) flush() {
-	done := make(chan struct{})
-	c.idle <- done
-	<-done
-}
+// flush waits until everything that was handed in is written. Nothing may be handed in meanwhile.
+func (c *completer) flush() { c.writing.Wait() }
 
-// run writes until ctx ends, which is after flush.
-func (c *completer) run(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case done := <-c.idle:
-			close(done) // whatever was handed in has been written, since this loop writes before it waits again
-		case first := <-c.endings:
-			c.write(ctx, c.gather(first))
-		}
+func (c *completer) add(ctx context.Context, e ending) {
+	p := e.run.claim.Partition
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting, writing := c.waiting[p]
+	c.waiting[p] = append(waiting, e)
+	if !writing {
+		c.writing.Go(func() {
+			for batch := c.gather(p); len(batch) > 0; batch = c.gather(p) {
+				c.write(ctx, p, batch)
+			}
+		})
 	}
 }
 
-// gather takes what else waits, at most what one call may handle.
-func (c *completer) gather(first ending) []ending {
-	batch := []ending{first}
-	for len(batch) < c.worker.cfg.Batch {
-		select {
-		case next := <-c.endings:
-			batch = append(batch, next)
-		default:
-			return batch
-		}
+// gather takes what waits of a partition, at most what one call may handle.
+func (c *completer) gather(p store.Partition) []ending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting := c.waiting[p]
+	size := min(len(waiting), c.worker.cfg.Batch)
+	if size == 0 {
+		delete(c.waiting, p)
+		return nil
 	}
-	return batch
+	c.waiting[p] = waiting[size:]
+	return waiting[:size]
 }
 
-func (c *completer) write(ctx context.Context, batch []ending) {
-	type kind struct {
-		partition store.Partition
-		released  bool
-	}
-	kinds := make(map[kind][]ending)
+// write writes the ends of runs of one partition, and gives up only when ctx ends.
+func (c *completer) write(ctx context.Context, p store.Partition, batch []ending) {
+	byKind := make(map[bool][]ending)
 	for _, e := range batch {
-		key := kind{e.run.claim.Partition, e.released}
-		kinds[key] = append(kinds[key], e)
+		byKind[e.released] = append(byKind[e.released], e)
 	}
-	for key, endings := range kinds {
-		c.writeKind(ctx, key.partition, key.released, endings)
+	for released, endings := range byKind {
+		c.writeKind(ctx, p, released, endings)
 	}
 }
 

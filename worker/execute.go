@@ -14,8 +14,8 @@ import (
 	"github.com/systole-run/systole/store"
 )
 
-// execute runs one claim to its end and hands what came of it to the completer.
-func (w *Worker) execute(run *activeRun) {
+// execute runs one claim to its end and hands what came of it to the completer, which writes that on inner.
+func (w *Worker) execute(inner context.Context, run *activeRun) {
 	claim := run.claim
 	began := run.began
 	timeout := time.Duration(claim.Flow.Timeout)
@@ -34,19 +34,19 @@ func (w *Worker) execute(run *activeRun) {
 		TraceParent: traceParent(span), Lease: run.lease, Log: run.log,
 	})
 	took := time.Since(began)
-	w.end(run, result, took)
+	w.end(inner, run, result, took)
 	endSpan(span, result)
 }
 
 // end decides what becomes of a run, by its result and by why it was cancelled, if it was.
-func (w *Worker) end(run *activeRun, result executor.Result, took time.Duration) {
+func (w *Worker) end(inner context.Context, run *activeRun, result executor.Result, took time.Duration) {
 	cause := context.Cause(run.ctx)
 	done := store.Completion{Claim: run.claim, Outcome: store.Outcome{Took: took, Log: run.log.Snapshot(), Process: result.Process}}
 	switch {
 	case result.Err == nil:
 		// It finished, whatever was asked of it meanwhile. If the lease was lost, the token says so.
 		done.Outcome.Status, done.Outcome.Message, done.Outcome.Cursor = store.StatusSuccess, result.Message, result.Cursor
-		w.completer.complete(run, done)
+		w.completer.complete(inner, run, done)
 	case errors.Is(cause, executor.ErrLeaseLost):
 		w.metrics.leasesLost.Inc()
 		w.log.Error("run cancelled: its lease could not be renewed in time", runKeys(run.claim)...)
@@ -54,13 +54,13 @@ func (w *Worker) end(run *activeRun, result executor.Result, took time.Duration)
 	case errors.Is(cause, executor.ErrCancelled):
 		done.Outcome.Status, done.Outcome.Error = store.StatusCancelled, result.Err.Error()
 		done.Outcome.Reason = store.CancelReason(cause.Error())
-		w.completer.complete(run, done)
+		w.completer.complete(inner, run, done)
 	case errors.Is(cause, executor.ErrDraining), errors.Is(cause, executor.ErrAborted):
-		w.completer.release(run, done)
+		w.completer.release(inner, run, done)
 	default:
 		done.Outcome.Status, done.Outcome.Reason, done.Outcome.Error = store.StatusFailed, result.Reason, result.Err.Error()
 		done.Outcome.Permanent = result.Permanent
-		w.completer.complete(run, done)
+		w.completer.complete(inner, run, done)
 	}
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/systole-run/systole/executor"
@@ -10,7 +11,7 @@ import (
 )
 
 // renewLoop renews all leases every third of their length, in one call per partition, and stores the output that runs
-// have given since. It ends with ctx.
+// have given since. A partition that cannot be reached takes up to two thirds, and holds up no other. It ends with ctx.
 func (w *Worker) renewLoop(ctx context.Context) {
 	every := time.NewTicker(w.cfg.Lease / 3)
 	defer every.Stop()
@@ -19,10 +20,14 @@ func (w *Worker) renewLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-every.C:
+			var renewing sync.WaitGroup
 			for p, runs := range w.active.byPartition() {
-				w.renew(ctx, p, runs)
-				w.flushLogs(ctx, p, runs)
+				renewing.Go(func() {
+					w.renew(ctx, p, runs)
+					w.flushLogs(ctx, p, runs)
+				})
 			}
+			renewing.Wait()
 		}
 	}
 }

@@ -91,7 +91,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stopInner()
 	defer context.AfterFunc(ctx, func() { w.draining.Store(true) })()
 	var background sync.WaitGroup
-	background.Go(func() { w.completer.run(inner) })
 	background.Go(func() { w.renewLoop(inner) })
 
 	listening, listen := errgroup.WithContext(ctx)
