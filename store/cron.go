@@ -2,6 +2,7 @@ package store
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/netresearch/go-cron"
@@ -43,5 +44,43 @@ func parseCron(spec, timezone string) (Schedule, InvalidError) {
 	if _, ok := schedule.nextCron(time.Now()); !ok {
 		return Schedule{}, InvalidError{{Field: "cron", Found: quoted(spec) + ", which no date meets", Allowed: cronAllowed}}
 	}
+	return schedule, nil
+}
+
+// Bounds of what is remembered of parsing: as many expressions, and for as long, as a zone's rules may have changed on disk
+// unnoticed.
+const (
+	mostParsed    = 4096
+	longestParsed = time.Hour
+)
+
+// parsedCrons spares parsing what is parsed at each claim and each end of a run.
+var parsedCrons cronCache
+
+// cronCache remembers expressions that were parsed. It is for use by several goroutines.
+type cronCache struct {
+	mu    sync.Mutex
+	known map[cronKey]Schedule
+	since time.Time // when it was emptied the last time
+}
+
+type cronKey struct{ spec, timezone string }
+
+// of parses the expression, unless it is known.
+func (c *cronCache) of(spec, timezone string) (Schedule, error) {
+	key := cronKey{spec, timezone}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.known[key]; ok && time.Since(c.since) < longestParsed {
+		return known, nil
+	}
+	schedule, invalid := parseCron(spec, timezone)
+	if invalid != nil {
+		return schedule, invalid
+	}
+	if len(c.known) >= mostParsed || time.Since(c.since) >= longestParsed {
+		c.known, c.since = make(map[cronKey]Schedule), time.Now()
+	}
+	c.known[key] = schedule
 	return schedule, nil
 }

@@ -31,8 +31,7 @@ func (f DataFlow) Schedule() (Schedule, error) {
 	case f.Every != 0:
 		return Schedule{every: time.Duration(f.Every)}, nil
 	case f.Cron != "":
-		schedule, invalid := parseCron(f.Cron, f.Timezone)
-		return schedule, invalid.orNil()
+		return parsedCrons.of(f.Cron, f.Timezone)
 	}
 	return Schedule{}, nil
 }
