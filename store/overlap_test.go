@@ -75,6 +75,17 @@ func TestALaterOccurrenceReplacesWhatRuns(t *testing.T) {
 	if len(second.Claims) != 0 || fmt.Sprint(second.Replaced) != fmt.Sprint([]string{first.RunID}) {
 		t.Fatalf("claimed %+v, replaced %v, want %s", second.Claims, second.Replaced, first.RunID)
 	}
+	waiting := func() store.Run {
+		t.Helper()
+		runs, _, err := f.Runs(f.ctx, "default", store.RunFilter{Status: store.StatusPending})
+		if err != nil || len(runs) != 1 {
+			t.Fatalf("pending %+v, %v", runs, err)
+		}
+		return runs[0]
+	}
+	if got := waiting().WaitsFor; got != "the end of runs that it replaces" {
+		t.Errorf("it waits for %q", got)
+	}
 	renewed, err := f.Renew(f.ctx, f.p, lease, []store.Claim{first})
 	if err != nil || !strings.Contains(renewed[0].Cancel, "superseded by run a~") {
 		t.Fatalf("renewed %+v, %v", renewed, err)
@@ -94,6 +105,9 @@ func TestALaterOccurrenceReplacesWhatRuns(t *testing.T) {
 	written, err := f.Complete(f.ctx, f.p, []store.Completion{end})
 	if err != nil || written.Answers[0].Err != nil || !written.More {
 		t.Fatalf("ended: %+v, %v", written, err)
+	}
+	if got := waiting().WaitsFor; got != "" {
+		t.Errorf("nothing runs, and it waits for %q", got)
 	}
 	last := f.claimOne("w") // without another beat
 	if last.Slot.Sub(first.Slot) != 4*time.Second {
@@ -162,6 +176,12 @@ func TestRunsThatShareAKeyWaitForAPlaceInOrderAndStartWithoutABeat(t *testing.T)
 	for len(running) > 0 {
 		order = append(order, running[0].Flow.Name)
 		f.complete(running[0])
+		next := fmt.Sprint("flow-", len(order)+1)
+		for _, run := range pending { // only the one that has a place now waits for nothing
+			if got := f.run(run.ID); got.Status == store.StatusPending && (got.WaitsFor == "") != (got.Flow == next) {
+				t.Errorf("after %d ends: %+v", len(order), got)
+			}
+		}
 		running = append(running[1:], f.claim("w", 10).Claims...)
 		if len(running) > 2 {
 			t.Fatalf("%d run at once", len(running))

@@ -236,6 +236,13 @@ local function concurrency_of(name)
   return key or '', tonumber(max)
 end
 
+-- to_queue has a pending run wait for a free worker alone. Its record no longer says what it waited for.
+local function to_queue(run, now)
+  redis.call('ZADD', queue, now, run)
+  local record, found = string.gsub(redis.call('HGET', runs, run) or '', ',"waits_for":"[^"]*"', '', 1)
+  if found > 0 then redis.call('HSET', runs, run, record) end
+end
+
 -- let_in gives the places of a key that are free to those that have waited the longest: they have them before they are
 -- claimed, so that nobody overtakes.
 local function let_in(key, now)
@@ -250,7 +257,7 @@ local function let_in(key, now)
     redis.call('ZREM', blocked, member)
     if value then
       redis.call('ZADD', keyed, 0, key .. '|' .. run)
-      redis.call('ZADD', queue, now, run)
+      to_queue(run, now)
     end
   end
 end
@@ -271,6 +278,6 @@ local function unblock(name, now)
   if not together and busy(name) then return end
   for i = 1, together and #some or 1 do
     redis.call('ZREM', blocked, some[i])
-    redis.call('ZADD', queue, now, some[i])
+    to_queue(some[i], now)
   end
 end
