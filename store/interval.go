@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -41,8 +40,9 @@ func (s Schedule) ShortestGap(after time.Time) (shortest time.Duration, ok bool)
 }
 
 // ShortestInterval finds the flow of a group whose slots come closest together, the first by name where there are several. Flows that
-// are paused, or run only on demand, wait for no heartbeat and do not count; ok is false where there are no others. It reads
-// every definition of the group, a page at a time, and nothing else of the flows: it is for those who look now and then, not on each beat.
+// are paused, or run only on demand, wait for no heartbeat and do not count, nor do those that a newer version wrote and this one
+// cannot read; ok is false where there are no others. It reads every definition of the group, a page at a time, and nothing else of
+// the flows: it is for those who look now and then, not on each beat.
 func (s *Store) ShortestInterval(ctx context.Context, group string) (shortest Interval, ok bool, err error) {
 	now, err := s.Now(ctx)
 	if err != nil {
@@ -50,16 +50,12 @@ func (s *Store) ShortestInterval(ctx context.Context, group string) (shortest In
 	}
 	gaps := gapReader{now: now, known: make(map[timing]Interval)}
 	for _, p := range s.Partitions(group) {
-		err := s.eachScheduled(ctx, p, func(name string, t timing) error {
-			interval, err := gaps.of(t)
-			if err != nil {
-				return fmt.Errorf("flow %s of group %s: %w", name, group, err)
-			}
+		err := s.eachScheduled(ctx, p, func(name string, t timing) {
+			interval := gaps.of(t)
 			interval.Flow = name
 			if interval.Every != 0 && (!ok || interval.before(shortest)) {
 				shortest, ok = interval, true
 			}
-			return nil
 		})
 		if err != nil {
 			return Interval{}, false, err
@@ -85,21 +81,19 @@ type gapReader struct {
 	known map[timing]Interval
 }
 
-func (g gapReader) of(t timing) (Interval, error) {
+// of gives 0 for a timing that cannot be read, as for one that is never due.
+func (g gapReader) of(t timing) Interval {
 	if known, ok := g.known[t]; ok {
-		return known, nil
+		return known
 	}
-	schedule, err := DataFlow{Every: t.Every, Cron: t.Cron, Timezone: t.Timezone}.Schedule()
-	if err != nil {
-		return Interval{}, err
-	}
+	schedule, _ := DataFlow{Every: t.Every, Cron: t.Cron, Timezone: t.Timezone}.Schedule()
 	gap, _ := schedule.ShortestGap(g.now)
 	g.known[t] = Interval{Every: gap, Slack: schedule.slack()}
-	return g.known[t], nil
+	return g.known[t]
 }
 
 // eachScheduled goes through the flows of a partition that are not paused, by name.
-func (s *Store) eachScheduled(ctx context.Context, p Partition, visit func(name string, t timing) error) error {
+func (s *Store) eachScheduled(ctx context.Context, p Partition, visit func(name string, t timing)) error {
 	for from := "-"; ; {
 		names, err := s.redis.ZRangeByLex(ctx, s.key(p, "names"), &redis.ZRangeBy{Min: from, Max: "+", Count: maxPage}).Result()
 		if err != nil || len(names) == 0 {
@@ -117,11 +111,9 @@ func (s *Store) eachScheduled(ctx context.Context, p Partition, visit func(name 
 			}
 			var t timing
 			if err := json.Unmarshal([]byte(text(defs.Val()[i])), &t); err != nil {
-				return fmt.Errorf("decode flow %s: %w", name, err)
+				continue
 			}
-			if err := visit(name, t); err != nil {
-				return err
-			}
+			visit(name, t)
 		}
 		from = "(" + names[len(names)-1]
 	}

@@ -69,3 +69,14 @@ func (f *fixture) shortest(flow string, every, slack time.Duration) {
 		f.Errorf("shortest interval %+v (%t), %v, want %+v", got, ok, err, want)
 	}
 }
+
+// One flow that a newer version wrote does not keep its group, nor all others, from being watched.
+func TestAFlowThatCannotBeReadHasNoInterval(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("b", everyMinute))
+	for _, schedule := range []string{`"cron":"of a newer version"`, `"every":["of a newer version"]`} {
+		f.makeUnreadable("a", schedule)
+		f.shortest("b", time.Minute, time.Second)
+	}
+}
