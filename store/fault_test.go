@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -372,5 +373,54 @@ func TestTokensAreNotGivenTwiceAfterRedisLostItsLastWrites(t *testing.T) {
 	}
 	if written, err := f.Complete(f.ctx, f.p, success(lostClaim)); err != nil || !errors.Is(written.Answers[0].Err, store.ErrStale) {
 		t.Errorf("completed with a token of before: %+v, %v", written.Answers, err)
+	}
+}
+
+// Redis' clock has jumped an hour ahead, and is set right again. It is the largest time that scripts have seen, so for an hour it stands
+// still for them.
+func TestAClockThatWasAheadRunsWhatWasDueByThenOnceAndThenStandsStill(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", everyMinute), function("long", everyMinute), function("lost", everyMinute))
+	f.beat()
+	claimed := f.claim("w", 10).Claims
+	if len(claimed) != 3 {
+		t.Fatalf("claimed %+v", claimed)
+	}
+	a, long, lost := claimed[0], claimed[1], claimed[2]
+	f.complete(a)
+	f.pass(time.Hour)
+	// Leases have ended by that clock. What is renewed before anybody else looks goes on; what is not is taken over.
+	if renewed, err := f.Renew(f.ctx, f.p, lease, []store.Claim{long}); err != nil || !renewed[0].Held {
+		t.Fatalf("renewed %+v, %v", renewed, err)
+	}
+	if again := f.claimOne("other"); again.RecoveredID != lost.RunID {
+		t.Errorf("claimed %+v", again)
+	}
+	f.beat()
+	ahead := f.claimOne("w")
+	if ahead.Flow.Name != "a" || ahead.Slot.Sub(a.Slot) != 59*time.Minute {
+		t.Errorf("runs %s for %s, the first was for %s", ahead.Flow.Name, ahead.Slot, a.Slot)
+	}
+	f.complete(ahead, long)
+	// From here on the clock stands still. Nothing is due and no lease ends, but what is asked for runs.
+	f.beat()
+	if still := f.claim("w", 10); len(still.Claims) != 0 || still.More || still.NextExpiry != lease {
+		t.Errorf("claimed %+v", still)
+	}
+	f.runNow("a", "")
+	f.complete(f.claimOne("w"))
+	f.pass(time.Minute)
+	f.beat()
+	var due []string
+	for _, c := range f.claim("w", 10).Claims {
+		due = append(due, fmt.Sprint(c.Flow.Name, " ", c.Attempt))
+	}
+	if got := strings.Join(due, ", "); got != "lost 3, a 1, long 1" {
+		t.Errorf("once the clock goes on, it runs %s", got)
+	}
+	if flow := f.flow("a"); flow.SlotsRan != 2 || flow.SlotsMissed != 58 { // the hour's own slot has only just come due
+		t.Errorf("%d slots ran, %d were missed", flow.SlotsRan, flow.SlotsMissed)
 	}
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -30,6 +31,9 @@ func TestARedisThatIsFullRefusesWithoutDoingHalf(t *testing.T) {
 		}
 		return strings.Join(all, "\n")
 	}
+	if _, err := f.Check(f.ctx); err != nil {
+		t.Fatal(err)
+	}
 	limit("1")
 	before := everything()
 	for what, call := range map[string]func() error{
@@ -37,13 +41,14 @@ func TestARedisThatIsFullRefusesWithoutDoingHalf(t *testing.T) {
 		"claim":    func() error { _, err := f.Claimer(f.p, "x", lease).Claim(f.ctx, 10); return err },
 		"renew":    func() error { _, err := f.Renew(f.ctx, f.p, lease, []store.Claim{held}); return err },
 		"put":      func() error { _, err := f.PutFlow(f.ctx, function("c", everyMinute)); return err },
+		"check":    func() error { _, err := f.Check(f.ctx); return err },
 		"run now":  func() error { _, err := f.Enqueue(f.ctx, store.RunNow{Group: "default", Flow: "a"}); return err },
 		"beat": func() error {
 			_, err := f.AcceptBeat(f.ctx, store.Arrival{Key: "9-9", ID: "b", Group: "default", Worker: "w"})
 			return err
 		},
 	} {
-		if err := call(); err == nil || !strings.Contains(err.Error(), "OOM") {
+		if err := call(); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "OOM") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +92,11 @@ var transientPrefixes = []string{
 	"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "NOREPLICAS", "UNBLOCKED", "MOVED", "ASK",
 }
 
-// transient reports whether the same call may go through later.
+// fullPrefixes are the answers of a Redis that has no memory, or no room on its disk, and has done nothing. That is over once
+// somebody sees to it, so a call is not repeated here, but by whoever has time.
+var fullPrefixes = []string{"OOM", "MISCONF"}
+
+// transient reports whether the same call may go through soon.
 func transient(err error) bool {
 	var netErr net.Error
 	switch {
@@ -101,10 +106,10 @@ func transient(err error) bool {
 		errors.Is(err, net.ErrClosed), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, context.DeadlineExceeded):
 		return true
 	}
-	for _, prefix := range transientPrefixes {
-		if strings.HasPrefix(err.Error(), prefix) {
-			return true
-		}
-	}
-	return strings.Contains(err.Error(), "connection pool timeout") || strings.Contains(err.Error(), "all sentinels")
+	return begins(err, transientPrefixes) ||
+		strings.Contains(err.Error(), "connection pool timeout") || strings.Contains(err.Error(), "all sentinels")
+}
+
+func begins(err error, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(err.Error(), prefix) })
 }

@@ -96,7 +96,7 @@ func translate(err error) error {
 		return nil
 	case errors.Is(err, redis.Nil):
 		return ErrNotFound
-	case errors.Is(err, context.Canceled), transient(err):
+	case errors.Is(err, context.Canceled), transient(err), begins(err, fullPrefixes):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
