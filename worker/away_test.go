@@ -2,6 +2,8 @@ package worker_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -15,24 +17,32 @@ import (
 	"github.com/systole-run/systole/worker"
 )
 
-// onScripts is called before each script with the group that it is about; an error takes the script's place.
-type onScripts func(ctx context.Context, group string) error
+// onCommands is called before each command with the group that it is about, if any; an error takes the command's place.
+type onCommands func(ctx context.Context, command, group string) error
 
-func (f onScripts) DialHook(next redis.DialHook) redis.DialHook { return next }
+// onScripts is called only before scripts.
+func onScripts(f func(ctx context.Context, group string) error) onCommands {
+	return func(ctx context.Context, command, group string) error {
+		if command != "evalsha" {
+			return nil
+		}
+		return f(ctx, group)
+	}
+}
 
-func (f onScripts) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (f onCommands) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f onCommands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (f onScripts) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (f onCommands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == "evalsha" {
-			_, tag, _ := strings.Cut(cmd.Args()[3].(string), "{")
-			group, _, _ := strings.Cut(tag, "/")
-			if err := f(ctx, group); err != nil {
-				cmd.SetErr(err)
-				return err
-			}
+		_, tag, _ := strings.Cut(fmt.Sprint(cmd.Args()...), "{")
+		group, _, _ := strings.Cut(tag, "/")
+		if err := f(ctx, cmd.Name(), group); err != nil {
+			cmd.SetErr(err)
+			return err
 		}
 		return next(ctx, cmd)
 	}
@@ -134,4 +144,51 @@ func TestARenewalThatGetsNoAnswerHoldsUpNoOtherGroup(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("the renewals of all groups are never under way at the same time")
 	}
+}
+
+// A claim from a node that is away takes seconds to fail. It is not tried again before the node answers: the others would have
+// to wait for that each time.
+func TestAPartitionThatIsAwayIsNotClaimedFromUntilItAnswers(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.putIn("away")
+	var mu sync.Mutex
+	away, looks, claims := false, 0, 0 // those of the group, while it is away
+	looked := make(chan struct{})
+	h.redis.AddHook(onCommands(func(_ context.Context, command, group string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if group != "away" || !away {
+			return nil
+		}
+		if command == "evalsha" {
+			claims++
+			return errors.New("OOM as far as this test goes") // what is not worth repeating fails at once
+		}
+		if looks++; looks == 3 {
+			close(looked)
+		}
+		return net.ErrClosed
+	}))
+	w := h.start(worker.Config{}, func(context.Context, executor.Task) executor.Result { return executor.Result{} })
+	beat := h.sendTo("away")
+	h.waitSettled(beat)
+	mu.Lock()
+	away = true
+	mu.Unlock()
+	w.Wake("away")
+	<-looked
+	mu.Lock()
+	away = false
+	if claims != 1 {
+		t.Errorf("%d claims while the partition was looked at %d times, want 1", claims, looks)
+	}
+	mu.Unlock()
+	if _, err := h.store.Enqueue(t.Context(), store.RunNow{Group: "away", Flow: "away"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is claimed from again", func() bool {
+		runs, _, err := h.store.Runs(t.Context(), "away", store.RunFilter{Status: store.StatusSuccess})
+		return err == nil && len(runs) == 2
+	})
 }

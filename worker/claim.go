@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/systole-run/systole/internal/logkey"
@@ -9,12 +10,15 @@ import (
 	"github.com/systole-run/systole/trigger"
 )
 
-// claimRetry is how long a partition is left alone after its claim failed; the store has repeated it by then.
+// claimRetry is how long a partition is left alone after its claim failed; the store has repeated it by then. It is also the
+// time between two looks whether the partition answers.
 const claimRetry = 500 * time.Millisecond
 
 // claimLoop claims as many occurrences as slots are free, from one partition after the other, until ctx ends. Runs go on
 // inner, which outlives it.
 func (w *Worker) claimLoop(ctx, inner context.Context) {
+	var looking sync.WaitGroup
+	defer looking.Wait()
 	for ctx.Err() == nil {
 		free := w.cfg.Concurrency - w.active.count()
 		if free <= 0 {
@@ -26,7 +30,28 @@ func (w *Worker) claimLoop(ctx, inner context.Context) {
 			w.waitFor(ctx, w.lanes.changed, wait)
 			continue
 		}
-		w.claimFrom(ctx, inner, p, lane.claimer, max(1, min(free/ready, w.cfg.Batch)))
+		if err := w.claimFrom(inner, p, lane.claimer, max(1, min(free/ready, w.cfg.Batch))); err != nil {
+			if ctx.Err() == nil {
+				w.log.Error("claim failed; it is repeated", logkey.Group, p.Group, logkey.Error, err)
+			}
+			w.lanes.setAside(p)
+			looking.Go(func() { w.awaitPartition(ctx, p) })
+		}
+	}
+}
+
+// awaitPartition looks beside the claim loop until a partition answers: to claim from one that does not takes seconds, in which
+// the others would have to wait.
+func (w *Worker) awaitPartition(ctx context.Context, p store.Partition) {
+	for {
+		w.waitFor(ctx, nil, claimRetry)
+		if ctx.Err() != nil {
+			return
+		}
+		if _, err := w.store.DueToRun(ctx, p, time.Time{}, 1); err == nil {
+			w.lanes.back(p)
+			return
+		}
 	}
 }
 
@@ -45,16 +70,12 @@ func (w *Worker) waitFor(ctx context.Context, signal <-chan struct{}, wait time.
 	}
 }
 
-func (w *Worker) claimFrom(ctx, inner context.Context, p store.Partition, claimer *store.Claimer, limit int) {
-	// Not ctx: a claim that is under way when the drain begins may have been carried out, and what it took has to be
-	// run or handed back, not left to expire.
+// claimFrom claims on inner: a claim that is under way when the drain begins may have been carried out, and what it took has to
+// be run or handed back, not left to expire.
+func (w *Worker) claimFrom(inner context.Context, p store.Partition, claimer *store.Claimer, limit int) error {
 	claimed, err := claimer.Claim(inner, limit)
 	if err != nil {
-		w.lanes.retry(p, claimRetry)
-		if ctx.Err() == nil {
-			w.log.Error("claim failed; it is repeated", logkey.Group, p.Group, logkey.Error, err)
-		}
-		return
+		return err
 	}
 	w.metrics.claimed(p.Group, len(claimed.Claims))
 	for _, broken := range claimed.Broken {
@@ -76,6 +97,7 @@ func (w *Worker) claimFrom(ctx, inner context.Context, p store.Partition, claime
 	}
 	w.lanes.leave(p, claimed)
 	w.tellSettled(claimed.Settled)
+	return nil
 }
 
 // start runs a claim in a goroutine of its own. sent is when the claim was sent: the lease is counted from then.

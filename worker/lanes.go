@@ -12,6 +12,7 @@ import (
 type lane struct {
 	claimer *store.Claimer
 	ready   bool
+	away    bool      // its last claim failed, and it is not claimed from until it answers
 	again   time.Time // when a lease of the partition may have expired; zero for none
 }
 
@@ -62,6 +63,9 @@ func (l *lanes) take(now time.Time) (p store.Partition, taken *lane, ready int, 
 	at := -1
 	for i, candidate := range l.order {
 		lane := l.lanes[candidate]
+		if lane.away {
+			continue
+		}
 		if !lane.again.IsZero() && !lane.again.After(now) {
 			lane.ready = true
 		}
@@ -109,9 +113,17 @@ func (l *lanes) leave(p store.Partition, claimed store.Claimed) {
 	}
 }
 
-// retry says that a claim failed, and when to try again.
-func (l *lanes) retry(p store.Partition, after time.Duration) {
+// setAside takes a partition whose claim failed out of the line, until it is back.
+func (l *lanes) setAside(p store.Partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lanes[p].again = time.Now().Add(after)
+	l.lanes[p].away = true
+}
+
+// back says that a partition that was set aside answers again.
+func (l *lanes) back(p store.Partition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lanes[p].away, l.lanes[p].ready = false, true
+	l.signal()
 }
