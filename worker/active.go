@@ -33,12 +33,12 @@ type active struct {
 	freed chan struct{} // holds one signal: a slot became free
 
 	mu   sync.Mutex
-	runs map[string]*activeRun // by token
+	runs map[*activeRun]struct{}
 	idle chan struct{}         // closed once nothing is held; nil while nobody waits
 }
 
 func newActive() *active {
-	return &active{freed: make(chan struct{}, 1), runs: make(map[string]*activeRun)}
+	return &active{freed: make(chan struct{}, 1), runs: make(map[*activeRun]struct{})}
 }
 
 func (a *active) add(inner context.Context, claim store.Claim, deadline time.Time, logBytes int) *activeRun {
@@ -47,7 +47,7 @@ func (a *active) add(inner context.Context, claim store.Claim, deadline time.Tim
 	run.expiry = time.AfterFunc(time.Until(deadline), func() { run.cancel(executor.ErrLeaseLost) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.runs[claim.Token] = run
+	a.runs[run] = struct{}{}
 	return run
 }
 
@@ -57,7 +57,7 @@ func (a *active) remove(run *activeRun) {
 	run.cancel(nil)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.runs, run.claim.Token)
+	delete(a.runs, run)
 	if len(a.runs) == 0 && a.idle != nil {
 		close(a.idle)
 		a.idle = nil
@@ -74,12 +74,12 @@ func (a *active) count() int {
 	return len(a.runs)
 }
 
-// byRun is the run with this id, nil if it is not held.
-func (a *active) byRun(id string) *activeRun {
+// byRun is the run with this id, nil if it is not held. Ids and tokens are those of a group: another one may have the same.
+func (a *active) byRun(group, id string) *activeRun {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, run := range a.runs {
-		if run.claim.RunID == id {
+	for run := range a.runs {
+		if run.claim.Partition.Group == group && run.claim.RunID == id {
 			return run
 		}
 	}
@@ -91,7 +91,7 @@ func (a *active) byPartition() map[store.Partition][]*activeRun {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	held := make(map[store.Partition][]*activeRun)
-	for _, run := range a.runs {
+	for run := range a.runs {
 		held[run.claim.Partition] = append(held[run.claim.Partition], run)
 	}
 	return held
@@ -100,7 +100,7 @@ func (a *active) byPartition() map[store.Partition][]*activeRun {
 func (a *active) cancelAll(cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, run := range a.runs {
+	for run := range a.runs {
 		run.cancel(cause)
 	}
 }

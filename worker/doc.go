@@ -30,8 +30,8 @@
 //
 // # What always holds
 //
-// A claim holds its slot until its end is written, so a worker never holds more than Concurrency occurrences, and a
-// Redis that is away stops it from taking more.
+// A claim holds its slot until its end is written, so a worker holds no more than Concurrency occurrences, and a Redis that is
+// away stops it from taking more. What a claim took whose answer was lost comes on top of that when the answer is found.
 //
 // A run is cancelled at the latest when its lease may have expired, counted by the local clock from before the claim
 // or renewal was sent; so no worker knowingly runs what another may have taken over. Where a worker was frozen and

@@ -291,3 +291,39 @@ func TestWhatWasAskedForWhileNobodyListenedRunsOnceSomebodyDoes(t *testing.T) {
 	server.Restart(t, true)
 	eventually(t, "what was asked for meanwhile has run", succeeded(cut))
 }
+
+// Tokens are counted in each group by itself. One worker may hold the same token, and so the same run id, in two of them.
+func TestRunsOfTwoGroupsThatHaveTheSameIDAreKeptApart(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	token := time.Now().Add(24 * time.Hour).UnixMicro() // each next one is one more, as long as no clock has come so far
+	groups := []string{"left", "right"}
+	for _, group := range groups {
+		h.putFlow(every("same", func(f *store.DataFlow) { f.Group = group }))
+		if err := h.redis.HSet(t.Context(), h.keyPrefix+":{"+group+"/0}:meta", "token", token).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := make(chan string, len(groups))
+	h.start(worker.Config{Lease: time.Hour}, func(ctx context.Context, task executor.Task) executor.Result {
+		begun <- task.RunID
+		<-ctx.Done()
+		return executor.Interrupted(ctx, nil)
+	})
+	beats := []sent{h.sendTo(groups[0]), h.sendTo(groups[1])}
+	id := <-begun
+	if other := <-begun; other != id {
+		t.Fatalf("runs are %s and %s, of the same token they are meant to be", id, other)
+	}
+	for i, group := range groups {
+		if _, err := h.store.CancelRun(t.Context(), group, id, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.events().Cancel(group, id); err != nil {
+			t.Fatal(err)
+		}
+		if settled := h.waitSettled(beats[i]); settled.Failed != 1 {
+			t.Errorf("settled as %+v", settled)
+		}
+	}
+}

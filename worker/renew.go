@@ -69,8 +69,8 @@ func (c cancellation) Unwrap() error { return executor.ErrCancelled }
 
 // Cancel looks at once whether a run is to be cancelled, if this worker holds it. It is a hint: the next renewal would find
 // out as well.
-func (w *Worker) Cancel(_, runID string) {
-	if run := w.active.byRun(runID); run != nil {
+func (w *Worker) Cancel(group, runID string) {
+	if run := w.active.byRun(group, runID); run != nil {
 		w.renew(context.WithoutCancel(run.ctx), run.claim.Partition, []*activeRun{run})
 	}
 }
