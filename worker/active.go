@@ -34,7 +34,7 @@ type active struct {
 
 	mu   sync.Mutex
 	runs map[*activeRun]struct{}
-	idle chan struct{}         // closed once nothing is held; nil while nobody waits
+	idle chan struct{} // closed once nothing is held; nil while nobody waits
 }
 
 func newActive() *active {
