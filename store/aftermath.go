@@ -177,8 +177,12 @@ func (c Completion) pack(after aftermath) ([]any, error) {
 }
 
 // retryID is the run of the next attempt: it follows this one in order, and the same end always gives the same.
-func (c Completion) retryID() string {
-	return fmt.Sprintf("%s~%s-%d", c.Claim.Flow.Name, c.Claim.Token, c.Claim.Attempt+1)
+func (c Completion) retryID() string { return c.Claim.nextRun(c.Claim.Attempt + 1) }
+
+// nextRun is the id of a run that stands for the occurrence after the claim's own. The 0 tells it from a run-now, which has the place of
+// its request there.
+func (c Claim) nextRun(attempt int) string {
+	return fmt.Sprintf("%s~%s-0%d", flowOf(c.RunID), c.Token, attempt)
 }
 
 // answer is what the caller is told, if the end is accepted.

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -164,4 +165,25 @@ func TestEnqueueRefuses(t *testing.T) {
 		t.Errorf("one more than may wait: %v", err)
 	}
 	f.runNow("a", runID("a", 2)) // known, so accepted
+}
+
+// The id of a run-now ends with the place of its request, which may be the number of an attempt, and its time may be a token's.
+func TestARetryHasNotTheIDOfARunNow(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a", func(flow *store.DataFlow) { flow.Retry = &store.Retry{Attempts: 2} }))
+	f.runNow("a", "")
+	c := f.claimOne("w")
+	other := f.runNow("a", fmt.Sprintf("a~%s-2", c.Token))
+	end := store.Completion{Claim: c, Outcome: store.Outcome{Status: store.StatusFailed, Reason: store.ReasonError, Error: "boom"}}
+	written, err := f.Complete(f.ctx, f.p, []store.Completion{end})
+	if err != nil || written.Answers[0].Err != nil || written.Answers[0].RetryID == other {
+		t.Fatalf("%+v, %v", written, err)
+	}
+	if run := f.run(written.Answers[0].RetryID); run.Status != store.StatusPending || run.Attempt != 2 {
+		t.Errorf("the retry is %+v", run)
+	}
+	if run := f.run(other); run.Status != store.StatusPending || run.Attempt != 1 {
+		t.Errorf("the other run is %+v", run)
+	}
 }

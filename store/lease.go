@@ -142,7 +142,7 @@ func (c Completion) handBack() (args []any, run Run, err error) {
 	}
 	packed, next := waiting, ""
 	if !c.Claim.RunNow() {
-		next = fmt.Sprintf("%s~%s-%d", flowOf(c.Claim.RunID), c.Claim.Token, c.Claim.Attempt)
+		next = c.Claim.nextRun(c.Claim.Attempt)
 		c.Outcome.Status, c.Outcome.Reason, c.Outcome.Error = StatusCancelled, ReasonHandedBack, "worker shut down"
 		if c.later {
 			c.Outcome.Error = "worker could not read the definition"

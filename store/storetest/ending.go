@@ -112,7 +112,7 @@ func (m *model) failed(run string, f *flow, h *occurrence, e ending) int64 {
 // tryLater has the occurrence wait for its next attempt. A run that was to be cancelled leaves that to it.
 func (m *model) tryLater(h *occurrence, e ending, retryAt int64) {
 	w := &occurrence{packed: h.packed, at: atDue, due: retryAt}
-	w.run = fmt.Sprintf("%s~%s-%d", nameOf(h.run), e.token, h.attempt+1)
+	w.run = fmt.Sprintf("%s~%s-0%d", nameOf(h.run), e.token, h.attempt+1)
 	w.attempt, w.tries, w.crashes = h.attempt+1, h.tries+1, 0
 	w.beat, w.asOf, w.key, w.max, w.worker = "", 0, "", 0, ""
 	if why, flagged := m.flagged[h.run]; flagged {
@@ -193,7 +193,7 @@ func (m *model) handBack(run string) {
 	w.worker = ""
 	if h.slot != 0 {
 		m.runs[run] = store.StatusCancelled
-		w.run = fmt.Sprintf("%s~%d-%d", nameOf(run), h.token, h.attempt)
+		w.run = fmt.Sprintf("%s~%d-0%d", nameOf(run), h.token, h.attempt)
 		if key, has := m.places[run]; has {
 			delete(m.places, run)
 			m.places[w.run] = key
