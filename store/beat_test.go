@@ -298,3 +298,35 @@ func TestABeatTellsHowLateItCameAndHowLongAfterTheOneBefore(t *testing.T) {
 	check("the second beat, read", beats[0].LatenessMS, beats[0].GapMS, 80_000, 90_000)
 	check("the first beat, read", beats[1].LatenessMS, beats[1].GapMS, 4000)
 }
+
+// Whoever asks for runs without a pause does not keep the schedule from its share of the workers, nor the other way round.
+func TestNeitherRunNowsNorSlotsKeepTheOtherWaitingForEver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("asked", overlap(store.OverlapAllow)), function("slot", everyHour))
+	for range 3 {
+		f.runNow("asked", "")
+	}
+	f.beat()
+	ran := map[string]int{}
+	for range 100 { // one worker with one slot, and the queue is never empty
+		f.runNow("asked", "")
+		c := f.claimOneOf("w")
+		ran[c.Flow.Name]++
+		f.complete(c)
+		if ran["slot"] > 0 && ran["asked"] > 0 {
+			return
+		}
+	}
+	t.Errorf("ran %v", ran)
+}
+
+// claimOneOf claims one of those that there are.
+func (f *fixture) claimOneOf(worker string) store.Claim {
+	f.Helper()
+	claimed := f.claim(worker, 1)
+	if len(claimed.Claims) != 1 {
+		f.Fatalf("claimed %d, want 1", len(claimed.Claims))
+	}
+	return claimed.Claims[0]
+}

@@ -104,8 +104,8 @@ func (s *Store) Claimer(p Partition, worker string, lease time.Duration) *Claime
 	return &Claimer{store: s, partition: p, worker: worker, lease: lease, instance: rand.Text()[:10]}
 }
 
-// Claim takes up to limit occurrences (at most 100): those whose lease has expired, then run-nows, then what is due as of the
-// beats that drain. Limit must be at least 1.
+// Claim takes up to limit occurrences (at most 100): those whose lease has expired, then run-nows and what is due as of the beats
+// that drain, either of them first. Limit must be at least 1.
 func (c *Claimer) Claim(ctx context.Context, limit int) (Claimed, error) {
 	if c.claimed != nil && time.Since(c.claimed.Sent) >= c.lease {
 		c.claimed = nil // others may have taken it over

@@ -1,6 +1,6 @@
 -- claim takes occurrences, gives each a lease with a fencing token, and opens its run record.
 --
--- In this order, up to limit in all:
+-- Up to limit in all: first 1, then 2 and 3, of which by chance either comes first, so that neither keeps the other waiting for ever:
 --   1. Occurrences whose lease has expired: their worker died, froze or was cut off. The lost run is closed as failed,
 --      the occurrence keeps its id, its beat, its slot and its place of a concurrency key, and the attempt counts, apart from
 --      the flow's own failures, as a crash. Where the run was to be cancelled, or this was one crash too many, the caller
@@ -245,8 +245,10 @@ end
 if again then take_again() end
 if #claims == 0 then
   take_expired()
-  if #claims < limit then take_queued() end
-  if #claims < limit then take_due() end
+  local first, second = take_queued, take_due
+  if token % 2 == 0 then first, second = take_due, take_queued end
+  if #claims < limit then first() end
+  if #claims < limit then second() end
 end
 
 save_token(token)
