@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,4 +192,49 @@ func TestAPartitionThatIsAwayIsNotClaimedFromUntilItAnswers(t *testing.T) {
 		runs, _, err := h.store.Runs(t.Context(), "away", store.RunFilter{Status: store.StatusSuccess})
 		return err == nil && len(runs) == 2
 	})
+}
+
+// A worker that was frozen between its claim and the run does not begin it: somebody else may have by then.
+func TestAClaimWhoseAnswerComesAfterItsLeaseIsNotRun(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.putFlow(every("slow", nil))
+	const lease = 2 * time.Second
+	var frozen atomic.Bool
+	h.redis.AddHook(afterScripts(func() {
+		if frozen.Load() {
+			return
+		}
+		if flow, err := h.store.Flow(context.Background(), "default", "slow"); err == nil && flow.RunningID != "" && !frozen.Swap(true) {
+			<-time.After(lease)
+		}
+	}))
+	attempts := make(chan int, 10)
+	h.start(worker.Config{Lease: lease}, func(_ context.Context, task executor.Task) executor.Result {
+		attempts <- task.Attempt
+		return executor.Result{}
+	})
+	h.send()
+	if attempt := <-attempts; attempt == 1 {
+		t.Error("the first attempt ran, though its lease was over")
+	}
+}
+
+// afterScripts is called after each script, before its answer is given.
+type afterScripts func()
+
+func (f afterScripts) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f afterScripts) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (f afterScripts) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if cmd.Name() == "evalsha" {
+			f()
+		}
+		return err
+	}
 }

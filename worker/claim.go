@@ -100,9 +100,16 @@ func (w *Worker) claimFrom(inner context.Context, p store.Partition, claimer *st
 	return nil
 }
 
-// start runs a claim in a goroutine of its own. sent is when the claim was sent: the lease is counted from then.
+// start runs a claim in a goroutine of its own. sent is when the claim was sent: the lease is counted from then. A worker that was
+// frozen meanwhile does not begin what another one may have taken over.
 func (w *Worker) start(inner context.Context, claim store.Claim, sent time.Time) {
-	run := w.active.add(inner, claim, sent.Add(w.cfg.Lease), w.cfg.LogBytes)
+	deadline := sent.Add(w.cfg.Lease)
+	if !time.Now().Before(deadline) {
+		w.metrics.leasesLost.Inc()
+		w.log.Error("run not begun: its lease is over already", runKeys(claim)...)
+		return
+	}
+	run := w.active.add(inner, claim, deadline, w.cfg.LogBytes)
 	w.metrics.running.Inc()
 	if claim.RecoveredID != "" {
 		w.metrics.recovered.Inc()
