@@ -49,7 +49,7 @@ func (c Claim) RunNow() bool { return c.Slot.IsZero() }
 // Claimed is the answer to one claim.
 type Claimed struct {
 	Claims []Claim
-	// Sent is when the claim was sent, by this machine's clock: no lease ends earlier than its length after that.
+	// Sent is when the call that was answered was sent, by this machine's clock: no lease ends earlier than its length after that.
 	Sent    time.Time
 	Settled []BeatView // beats that this claim found to have ended
 	// Missed are slots that were passed over, by flow.
@@ -132,8 +132,9 @@ func (c *Claimer) take(ctx context.Context, limit int) (Claimed, error) {
 	nonce := c.instance + "." + strconv.Itoa(c.count)
 	earlier := c.pending
 	c.pending = true
-	sent := time.Now()
+	var sent time.Time
 	reply, err := c.store.run(ctx, c.partition, "claim", func(repeated bool) []any {
+		sent = time.Now() // a call that is repeated extends the leases of what the first one took
 		again := 0
 		if repeated || earlier {
 			again = 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -422,5 +423,42 @@ func TestAClockThatWasAheadRunsWhatWasDueByThenOnceAndThenStandsStill(t *testing
 	}
 	if flow := f.flow("a"); flow.SlotsRan != 2 || flow.SlotsMissed != 58 { // the hour's own slot has only just come due
 		t.Errorf("%d slots ran, %d were missed", flow.SlotsRan, flow.SlotsMissed)
+	}
+}
+
+// While Redis is away a claim is repeated for seconds. The lease counts from the call that was answered.
+func TestALeaseIsCountedFromTheCallThatWasAnswered(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a", everyMinute))
+	f.beat()
+	failed := make(chan time.Time, 1)
+	f.client.AddHook(failing{failed})
+	claimed := f.claim("w", 1)
+	if at := <-failed; len(claimed.Claims) != 1 || claimed.Sent.Before(at) {
+		t.Errorf("the lease of %d claims is counted from %s, before the first call failed at %s", len(claimed.Claims), claimed.Sent, at)
+	}
+}
+
+// failing fails the first script, as when Redis is away, and tells when that was.
+type failing struct{ once chan time.Time }
+
+func (f failing) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f failing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (f failing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "evalsha" {
+			select {
+			case f.once <- time.Now():
+				cmd.SetErr(net.ErrClosed)
+				return net.ErrClosed
+			default:
+			}
+		}
+		return next(ctx, cmd)
 	}
 }
