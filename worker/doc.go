@@ -37,6 +37,9 @@
 // or renewal was sent; so no worker knowingly runs what another may have taken over. Where a worker was frozen and
 // does not know, the token decides.
 //
+// A partition of Redis that cannot be reached holds up no other: its leases are renewed, and its ends written, by themselves, and it is
+// not claimed from again before it answers.
+//
 // That a run is to be cancelled comes with the renewal of its lease, and why is read then; a hint over NATS only has that done at once.
 //
 // A completion is repeated until Redis has answered it; what it answers is final.
