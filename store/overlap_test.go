@@ -505,3 +505,41 @@ func TestARunSaysWhenItWasAskedForHoweverLongItWaits(t *testing.T) {
 		}
 	}
 }
+
+// What scripts look at of a flow is bounded, and so is how many of its run-nows begin before the others have ended: all of these fail, and
+// wait for a heartbeat that lets them be tried again.
+func TestNoMoreRunNowsBeginThanScriptsLookAt(t *testing.T) {
+	t.Parallel()
+	const most, asked = 1000, 1020
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", overlap(store.OverlapAllow), func(flow *store.DataFlow) {
+		flow.Retry = &store.Retry{Attempts: 2, Initial: store.Duration(time.Second), Max: store.Duration(time.Second)}
+	}))
+	for n := range asked {
+		f.runNow("a", runID("a", n+1))
+	}
+	begun, succeeded := 0, 0
+	for claims := f.claim("w", 100).Claims; len(claims) > 0; claims = f.claim("w", 100).Claims {
+		begun += len(claims)
+		failed := success(claims...)
+		for i := range failed {
+			failed[i].Outcome = store.Outcome{Status: store.StatusFailed, Reason: store.ReasonError, Error: "down"}
+		}
+		if _, err := f.Complete(f.ctx, f.p, failed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if begun != most {
+		t.Errorf("%d began, want %d", begun, most)
+	}
+	f.pass(time.Minute)
+	f.beat()
+	for claims := f.claim("w", 100).Claims; len(claims) > 0; claims = f.claim("w", 100).Claims {
+		succeeded += len(claims)
+		f.complete(claims...)
+	}
+	if succeeded != asked {
+		t.Errorf("%d succeeded, want %d", succeeded, asked)
+	}
+}

@@ -128,7 +128,8 @@ local function take_expired()
   end
 end
 
-local taken = {} -- names of which something was taken
+local taken = {}     -- names of which something was taken
+local beginning = {} -- name -> how many run-nows of it begin with this claim
 
 -- take_of notes that something of the flow is taken. Where runs must not overlap, its slot is not due meanwhile.
 local function take_of(name, s)
@@ -183,9 +184,12 @@ local function take_run(run, beat, as_of)
     return unblock(name, now)
   end
   if s.overlap == '' and (taken[name] or busy(name)) then return keep_waiting(h, run) end
+  -- More than scripts look at do not begin. The end of any lets the next one in.
+  if h.token == '' and count_of(open, name) + (beginning[name] or 0) >= MANY then return keep_waiting(h, run) end
   take_of(name, s)
   redis.call('HDEL', waiting, run)
   if beat ~= '' and h.beat == '' then started(h, beat, as_of) end
+  if h.token == '' then beginning[name] = (beginning[name] or 0) + 1 end
   local created = created_of(run)
   begin(name, h, nil, created ~= '' and created or nil)
 end
