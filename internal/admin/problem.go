@@ -99,7 +99,7 @@ func refusalOf(err error) (r *refusal, known bool) {
 	case errors.Is(err, store.ErrQueueFull):
 		return refuse(http.StatusTooManyRequests, "too many run-nows wait for their run").with("Retry-After", "10"), true
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return refuse(http.StatusServiceUnavailable, "Redis did not answer; the request may have taken effect").with("Retry-After", "2"), true
+		return refuse(http.StatusServiceUnavailable, "Redis did not answer, or has no memory or disk left; the request may have taken effect").with("Retry-After", "2"), true
 	}
 	return refuse(http.StatusInternalServerError, "the cause is in the log of the server"), false
 }
