@@ -2,7 +2,9 @@ package trigger
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -12,7 +14,9 @@ import (
 // ServerConfig.ClientCerts. Behind a proxy that ends TLS there is none to see.
 type MTLSConfig struct {
 	CAs      *x509.CertPool // that sign clients' certificates; the system's count for nothing
+	CAFile   string         // in place of CAs: a PEM file of them, which is looked at again every ten seconds
 	Subjects []CertSubject
+	Logger   *slog.Logger // hears of a CAFile that changes; nil: nobody does
 }
 
 // CertSubject is one client that is let in, by exactly one of the names in its certificate, which is compared as it
@@ -38,15 +42,13 @@ func (s CertSubject) names() []certName {
 
 // certificates knows the clients that come with one.
 type certificates struct {
-	roots    *x509.CertPool
+	cas      *x509.CertPool
+	file     *renewed[x509.CertPool] // in place of cas; nil: there is none
 	subjects map[certName]Principal
 }
 
 func newCertificates(cfg MTLSConfig, invalid *InvalidError, names names) *certificates {
-	c := &certificates{roots: cfg.CAs, subjects: map[certName]Principal{}}
-	if cfg.CAs == nil {
-		invalid.add("mtls.cas", "none", "the certificates of the authorities that sign clients'")
-	}
+	c := &certificates{cas: cfg.CAs, file: cfg.file(invalid), subjects: map[certName]Principal{}}
 	if len(cfg.Subjects) == 0 {
 		invalid.add("mtls.subjects", "none", "at least one subject; not everybody whom the CA has signed is let in")
 	}
@@ -67,6 +69,36 @@ func newCertificates(cfg MTLSConfig, invalid *InvalidError, names names) *certif
 	return c
 }
 
+// file reads the authorities' certificates, if that is where they are.
+func (cfg MTLSConfig) file(invalid *InvalidError) *renewed[x509.CertPool] {
+	if (cfg.CAs == nil) == (cfg.CAFile == "") {
+		invalid.add("mtls.cas", "both a pool and a file, or neither", "the certificates of the authorities that sign clients', as one of them")
+		return nil
+	}
+	if cfg.CAFile == "" {
+		return nil
+	}
+	pool, err := newRenewed(cfg.Logger, func(contents [][]byte) (*x509.CertPool, error) {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(contents[0]) {
+			return nil, errors.New("found no certificate in PEM")
+		}
+		return pool, nil
+	}, cfg.CAFile)
+	if err != nil {
+		invalid.add("mtls.ca_file", err.Error(), "a file of PEM certificates")
+	}
+	return pool
+}
+
+// roots are the authorities that count at the moment.
+func (c *certificates) roots() *x509.CertPool {
+	if c.file != nil {
+		return c.file.current()
+	}
+	return c.cas
+}
+
 // presented gives the certificates of a connection, the client's own first; nil if there is none. That the client has the
 // key is proven by the handshake; nothing else is.
 func presented(r *http.Request) []*x509.Certificate {
@@ -85,7 +117,7 @@ func (c *certificates) authenticate(chain []*x509.Certificate, now time.Time) (P
 		intermediates.AddCert(certificate)
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: c.roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Roots: c.roots(), Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	claimed := namesOf(leaf)
 	refused := func(reason string) (Principal, error) {

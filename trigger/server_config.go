@@ -20,7 +20,7 @@ const (
 // ServerConfig configures a Server. Zero fields take their defaults; Listen has none.
 type ServerConfig struct {
 	Listen            string        // host:port; port 0 takes a free one
-	CertFile, KeyFile string        // PEM files; with both of them the server speaks TLS 1.2 and newer, with neither plain HTTP
+	CertFile, KeyFile string        // PEM files, looked at again every ten seconds; with both of them the server speaks TLS 1.2 and newer, with neither plain HTTP
 	ClientCerts       bool          // ask clients for a certificate, which they need not have and which MTLSConfig checks
 	ReadHeaderTimeout time.Duration // for the head of a request, and for a TLS handshake
 	ReadTimeout       time.Duration // for a whole request

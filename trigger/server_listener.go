@@ -13,7 +13,7 @@ import (
 type screenedListener struct {
 	net.Listener
 	cfg ServerConfig
-	tls atomic.Pointer[tls.Config] // nil: plain
+	tls atomic.Pointer[serverTLS] // nil: plain
 }
 
 // Accept implements net.Listener.
@@ -26,7 +26,7 @@ func (l *screenedListener) Accept() (net.Conn, error) {
 	if certificates == nil {
 		return &screen{Conn: conn, limit: l.cfg.MaxHeaderBytes}, nil
 	}
-	secured := tls.Server(conn, certificates)
+	secured := tls.Server(conn, certificates.Config)
 	return &tlsScreen{screen: &screen{Conn: secured, limit: l.cfg.MaxHeaderBytes}, tls: secured, cfg: l.cfg}, nil
 }
 

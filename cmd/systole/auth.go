@@ -38,11 +38,7 @@ func (p *process) authenticator(auth config.Auth) (*trigger.Authenticator, error
 		}
 	}
 	if auth.Has(config.AuthMTLS) {
-		authorities, err := auth.MTLS.CAs()
-		if err != nil {
-			return nil, fmt.Errorf("auth.mtls.ca_file: %w", err)
-		}
-		cfg.MTLS = &trigger.MTLSConfig{CAs: authorities}
+		cfg.MTLS = &trigger.MTLSConfig{CAFile: auth.MTLS.CAFile, Logger: p.logs.For("trigger")}
 		for _, subject := range auth.MTLS.Subjects {
 			cfg.MTLS.Subjects = append(cfg.MTLS.Subjects, trigger.CertSubject(subject))
 		}
