@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
 
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/logkey"
@@ -22,11 +23,15 @@ func (p *process) connectNATS() (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	told := rate.Sometimes{First: 10, Interval: 10 * time.Second} // a server that refuses does so twice a second
 	options = append(options,
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
+		nats.IgnoreAuthErrorAbort(), // a password or creds file that is wrong for a while must not end the connection for good
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { p.log.Warn("NATS connection lost", logkey.Error, err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { p.log.Info("NATS connection is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.log.Warn("NATS", logkey.Error, err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			told.Do(func() { p.log.Warn("NATS", logkey.Error, err) })
+		}),
 	)
 	nc, err := nats.Connect(strings.Join(p.cfg.NATS.URL.Reveal(), ","), options...)
 	if err != nil {

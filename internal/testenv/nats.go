@@ -53,6 +53,11 @@ func (s *NATSServer) Restart(t testing.TB, keep bool) {
 	}
 }
 
+// Admit has the server let in this user alone, and nobody without a password, from the next Restart on.
+func (s *NATSServer) Admit(user, password string) {
+	s.options.Username, s.options.Password = user, password
+}
+
 // NATS gives a connection to the shared server and a subject prefix that no other test uses.
 func NATS(t testing.TB) (nc *nats.Conn, prefix string) {
 	t.Helper()
