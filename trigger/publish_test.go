@@ -246,3 +246,29 @@ func TestPublishesAreCountedByOutcome(t *testing.T) {
 		t.Error("metrics are not shared", err)
 	}
 }
+
+// Where JetStream's own API hangs, whoever makes the streams takes long, and the others must not line up behind that.
+func TestWhoeverWaitsForTheStreamsToBeMadeIsAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	nc, prefix := testenv.NATS(t)
+	p := publisher(t, nc, prefix)
+	p.store.patience = 50 * time.Millisecond
+	p.store.turn <- struct{}{} // somebody is at it
+	answers := make(chan error)
+	for range 5 {
+		go func() {
+			_, err := p.PublishBeat(context.WithoutCancel(t.Context()), Beat{Group: "default"})
+			answers <- err
+		}()
+	}
+	for range 5 {
+		select {
+		case err := <-answers:
+			if !errors.Is(err, ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody is answered")
+		}
+	}
+}

@@ -17,13 +17,14 @@ const recreateDelay = 250 * time.Millisecond
 
 // storer stores messages in our streams and makes streams anew that are gone. Safe for concurrent use.
 type storer struct {
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	streams StreamConfig
-	timeout time.Duration
-	metrics *publishMetrics
-	turn    chan struct{} // held while streams are made
-	ensured atomic.Int64  // how often that succeeded
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	streams  StreamConfig
+	timeout  time.Duration
+	patience time.Duration // for missing streams to be made
+	metrics  *publishMetrics
+	turn     chan struct{} // held while streams are made
+	ensured  atomic.Int64  // how often that succeeded
 }
 
 func newStorer(nc *nats.Conn, streams StreamConfig, timeout time.Duration, metrics *publishMetrics) (*storer, error) {
@@ -40,7 +41,7 @@ func newStorer(nc *nats.Conn, streams StreamConfig, timeout time.Duration, metri
 	if timeout == 0 {
 		timeout = DefaultAckTimeout
 	}
-	return &storer{nc: nc, js: js, streams: streams, timeout: timeout, metrics: metrics, turn: make(chan struct{}, 1)}, nil
+	return &storer{nc: nc, js: js, streams: streams, timeout: timeout, patience: apiTimeout, metrics: metrics, turn: make(chan struct{}, 1)}, nil
 }
 
 // store gives a PubAck, or ErrUnavailable with its cause.
@@ -71,11 +72,14 @@ func (s *storer) attempt(ctx context.Context, stream string, msg *nats.Msg) (*je
 }
 
 // ensure makes missing streams, or gives ErrNoStream where they are foreign. Of many callers at once the first does it for
-// all; if it fails, the next one tries.
+// all; if it fails, the next one tries. Nobody waits for longer than apiTimeout: with a cluster that has no leader, each
+// attempt takes that long, and one request behind the other would not be answered any more.
 func (s *storer) ensure(ctx context.Context) error {
 	if s.streams.Foreign {
 		return ErrNoStream
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
 	before := s.ensured.Load()
 	select {
 	case s.turn <- struct{}{}:
@@ -89,8 +93,6 @@ func (s *storer) ensure(ctx context.Context) error {
 	if err := pause(ctx, recreateDelay); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
 	if err := EnsureStreams(ctx, s.js, s.streams); err != nil {
 		return err
 	}
