@@ -73,6 +73,8 @@ func refusalOf(err error) (refused RefusedError, ok bool) {
 		return RefusedError{Reason: ReasonUnknown}, true
 	case errors.Is(err, errAddress):
 		return RefusedError{Reason: ReasonAddress}, true
+	case errors.Is(err, errForeign):
+		return RefusedError{Reason: ReasonOrigin}, true
 	case errors.Is(err, ErrForbidden):
 		return RefusedError{Reason: ReasonScope}, true
 	case errors.As(err, &problem) && problem.Status == http.StatusTooManyRequests:

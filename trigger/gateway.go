@@ -150,6 +150,9 @@ func (g *Gateway) admit(r *http.Request, c *call) (err error) {
 	if c.client = client; !access.allow.admits(client, known) {
 		return errAddress
 	}
+	if ForeignPage(r, access.auth == nil) { // GET is no less a heartbeat
+		return errForeign
+	}
 	if wait, ok := g.limiter.take(client, time.Now()); !ok {
 		return NewProblem(http.StatusTooManyRequests, "too many requests from this address").retryAfter(wait)
 	}

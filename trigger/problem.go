@@ -65,6 +65,8 @@ func problemOf(err error) *Problem {
 		return problem
 	case errors.Is(err, errAddress):
 		return NewProblem(http.StatusForbidden, "this address is not allowed")
+	case errors.Is(err, errForeign):
+		return NewProblem(http.StatusForbidden, errForeign.Error())
 	case errors.Is(err, ErrNoCredential):
 		return NewProblem(http.StatusUnauthorized, ErrNoCredential.Error()).with("WWW-Authenticate", challenge)
 	case errors.Is(err, ErrBadCredential):

@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"path"
 	"runtime/debug"
-	"strings"
 
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/trigger"
@@ -99,25 +96,18 @@ func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }
 func (s *statusOnly) WriteHeader(status int)      { s.status = status }
 
 // sameOrigin refuses what a foreign web page makes a browser send: flows are commands, and an open API on loopback
-// would let every page run them. Where the API is open, a page whose name was made to point here (DNS rebinding)
-// is foreign, too, so that the host must be an address or localhost.
+// would let every page run them. To read takes more than that: browsers keep answers from foreign pages, unless DNS rebinding
+// makes a page seem to be none.
 func (a *API) sameOrigin(next http.Handler) http.Handler {
-	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := protection.Check(r)
-		if origin := r.Header.Get("Origin"); err != nil || (origin != "" && a.cfg.AllowAnonymous && !local(r.Host)) {
+		reads := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Origin") == ""
+		if !reads && trigger.ForeignPage(r, a.cfg.AllowAnonymous) {
 			a.cfg.Refusals.Refused(r.Context(), r, trigger.Refusal{Client: trigger.Client(r), Status: http.StatusForbidden, Reason: trigger.ReasonOrigin})
 			refuse(http.StatusForbidden, "requests of other origins are refused").write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func local(host string) bool {
-	name := (&url.URL{Host: host}).Hostname()
-	_, err := netip.ParseAddr(name)
-	return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // authenticated finds out who sent the request.

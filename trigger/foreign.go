@@ -1,0 +1,32 @@
+package trigger
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// errForeign refuses what the page of another site made a browser send.
+var errForeign = errors.New("requests of other origins are refused")
+
+// crossOrigin goes by Sec-Fetch-Site and Origin, which pages cannot forge and programs do not send.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// ForeignPage reports whether a web page of another site made a browser send a request that changes something. A browser
+// reaches what listens on loopback, and presents client certificates, whoever wrote the page. Where anybody may call (open), a
+// page whose own name was made to point here (DNS rebinding) is foreign, too: the host must be an address or localhost.
+//
+// It looks at the headers alone; whether the method changes something is the caller's to know.
+func ForeignPage(r *http.Request, open bool) bool {
+	changing := *r
+	changing.Method = http.MethodPost // with others nothing is checked
+	return crossOrigin.Check(&changing) != nil || open && r.Header.Get("Origin") != "" && !localHost(r.Host)
+}
+
+func localHost(host string) bool {
+	name := (&url.URL{Host: host}).Hostname()
+	_, err := netip.ParseAddr(name)
+	return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
