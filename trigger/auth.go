@@ -86,6 +86,19 @@ func NewAuthenticatorOf(cfg AuthConfig) (*Authenticator, error) {
 	return a, nil
 }
 
+// Kinds lists the kinds of credentials that may let somebody in, in the order of the Kind constants.
+func (a *Authenticator) Kinds() (kinds []string) {
+	for _, kind := range []struct {
+		name string
+		on   bool
+	}{{KindToken, len(a.entries) > 0}, {KindHMAC, a.hmac != nil}, {KindOIDC, a.oidc != nil}, {KindMTLS, a.mtls != nil}} {
+		if kind.on {
+			kinds = append(kinds, kind.name)
+		}
+	}
+	return kinds
+}
+
 // Authenticate gives the principal whose credential the request carries. The error wraps ErrNoCredential, ErrBadCredential
 // or ErrUndecided, and is a *RefusedError, which says more to the log than the client may know. The query is not looked
 // at: URLs end up in logs.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -63,9 +65,11 @@ type Canceller interface {
 	Cancel(group, runID string) error
 }
 
-// Authenticator says who sent a request. *trigger.Authenticator is one. Its error is why nobody it knows did.
+// Authenticator says who sent a request. *trigger.Authenticator is one. Its error is why nobody it knows did. Kinds are those of
+// the credentials that it takes.
 type Authenticator interface {
 	Authenticate(r *http.Request) (trigger.Principal, error)
+	Kinds() []string
 }
 
 // Config is how the API behaves. Zero fields take the default named.
@@ -112,6 +116,8 @@ type API struct {
 	store Store
 	wake  Waker
 	auth  atomic.Pointer[Authenticator]
+	spec  *huma.OpenAPI // but for what it says of credentials
+	told  atomic.Pointer[[]byte]
 	mux   *http.ServeMux
 	entry http.Handler
 }
@@ -128,7 +134,8 @@ func New(cfg Config, store Store, wake Waker) (*API, error) {
 	api := humago.New(a.mux, settings(cfg.Version))
 	api.UseMiddleware(a.guard)
 	a.register(api)
-	if err := a.registerDocuments(api); err != nil {
+	a.spec = api.OpenAPI()
+	if err := a.registerDocuments(); err != nil {
 		return nil, err
 	}
 	a.entry = a.entrance()
@@ -144,7 +151,12 @@ func (a *API) Reload(auth Authenticator) error {
 	if a.cfg.AllowAnonymous || auth == nil {
 		return errors.New("reload admin authentication: switching it on or off needs a restart")
 	}
+	spec, err := describe(a.spec, auth)
+	if err != nil {
+		return err
+	}
 	a.auth.Store(&auth)
+	a.told.Store(&spec)
 	return nil
 }
 
@@ -154,10 +166,8 @@ func settings(version string) huma.Config {
 		OpenAPI: "3.1.0",
 		Info:    &huma.Info{Title: "Systole admin API", Version: version},
 		Components: &huma.Components{
-			Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-			SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}},
+			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 		},
-		Security: []map[string][]string{{"token": {}}},
 	}
 	return huma.Config{
 		OpenAPI: spec, DefaultFormat: "application/json", Transformers: []huma.Transformer{translateProblem},
@@ -165,24 +175,59 @@ func settings(version string) huma.Config {
 	}
 }
 
-// registerDocuments serves what describes the API and the flows. They hold nothing of the deployment, and editors cannot send a credential.
-func (a *API) registerDocuments(api huma.API) error {
-	spec, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
+// registerDocuments serves what describes the API and the flows. They hold nothing of the deployment but which kinds of credentials
+// it takes, and editors cannot send one.
+func (a *API) registerDocuments() error {
+	spec, err := describe(a.spec, a.cfg.Auth)
 	if err != nil {
-		return fmt.Errorf("encode OpenAPI: %w", err)
+		return err
 	}
+	a.told.Store(&spec)
 	schema, err := manifest.Schema()
 	if err != nil {
 		return fmt.Errorf("make the schema of flows: %w", err)
 	}
-	a.mux.HandleFunc("GET "+pathOpenAPI, document("application/openapi+json", spec))
-	a.mux.HandleFunc("GET "+pathSchema, document("application/schema+json", schema))
+	a.mux.HandleFunc("GET "+pathOpenAPI, document("application/openapi+json", func() []byte { return *a.told.Load() }))
+	a.mux.HandleFunc("GET "+pathSchema, document("application/schema+json", func() []byte { return schema }))
 	return nil
 }
 
-func document(contentType string, content []byte) http.HandlerFunc {
+func document(contentType string, content func() []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
-		_, _ = w.Write(content) // a client that has gone away cannot be told anything
+		_, _ = w.Write(content()) // a client that has gone away cannot be told anything
 	}
+}
+
+// schemes are how OpenAPI calls the kinds of credentials. A token or JWT may also come in a header of its own.
+var schemes = map[string]map[string]*huma.SecurityScheme{
+	trigger.KindToken: {
+		"token":       {Type: "http", Scheme: "bearer"},
+		"tokenHeader": {Type: "apiKey", In: "header", Name: trigger.HeaderToken},
+	},
+	trigger.KindOIDC: {
+		"jwt":       {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "a JWT of an OpenID Connect issuer"},
+		"jwtHeader": {Type: "apiKey", In: "header", Name: trigger.HeaderToken, Description: "a JWT of an OpenID Connect issuer"},
+	},
+	trigger.KindMTLS: {"certificate": {Type: "mutualTLS"}},
+}
+
+// describe gives the OpenAPI document, with any one of the credentials that are taken asked for; without auth, none.
+func describe(spec *huma.OpenAPI, auth Authenticator) ([]byte, error) {
+	document, components := *spec, *spec.Components
+	document.Components = &components
+	if auth != nil {
+		components.SecuritySchemes = map[string]*huma.SecurityScheme{}
+		for _, kind := range auth.Kinds() {
+			maps.Copy(components.SecuritySchemes, schemes[kind])
+		}
+		for _, name := range slices.Sorted(maps.Keys(components.SecuritySchemes)) {
+			document.Security = append(document.Security, map[string][]string{name: {}})
+		}
+	}
+	text, err := json.MarshalIndent(&document, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode OpenAPI: %w", err)
+	}
+	return text, nil
 }
