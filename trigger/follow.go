@@ -64,6 +64,7 @@ type Follower struct {
 	look    chan struct{} // asks for a look into the register
 	running atomic.Bool
 	current atomic.Bool // the register was read after the subscription stood
+	settled bool        // the streams have what the settings say; of the watching goroutine
 	started chan struct{}
 	once    sync.Once
 }

@@ -48,8 +48,21 @@ func (f *Follower) catchUp(ctx context.Context) error {
 	}
 	f.current.Store(true)
 	f.once.Do(func() { close(f.started) })
+	f.settleStreams(ctx)
 	f.checkEvents(ctx)
 	return nil
+}
+
+// settleStreams gives streams that are there already what the settings say of them, once. It takes nothing from the beats
+// if that fails: only a stream that is in nobody's way is changed.
+func (f *Follower) settleStreams(ctx context.Context) {
+	if f.settled || f.cfg.Streams.Foreign {
+		return
+	}
+	err := f.register.store.ensure(ctx)
+	if f.settled = err == nil || errors.Is(err, ErrStreamConflict); err != nil && ctx.Err() == nil && f.nc.IsConnected() {
+		f.logger.Warn("streams are not what the settings say", logkey.Error, err)
+	}
 }
 
 func (f *Follower) untilLook(ctx context.Context, status <-chan nats.Status, wait time.Duration) error {

@@ -72,6 +72,23 @@ func TestAFollowerStartsWithTheLastBeatOfEachGroup(t *testing.T) {
 	beats.empty(t)
 }
 
+// A setting that is changed must not be one for new deployments alone.
+func TestAFollowerThatStartsGivesStreamsThatAreThereWhatIsChosenOfThem(t *testing.T) {
+	t.Parallel()
+	nc, prefix := testenv.NATS(t)
+	js := ensured(t, nc, StreamConfig{Prefix: prefix, BeatTTL: time.Hour, EventTTL: time.Hour})
+	f, err := NewFollower(nc, FollowerConfig{Prefix: prefix, Streams: StreamConfig{EventTTL: 2 * time.Hour}}, func(context.Context, Beat) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, f.Run, f.Started())
+	subjects := Subjects{Prefix: prefix}
+	until(t, "events are kept for longer", func() bool { return streamConfig(t, js, subjects.EventStream()).MaxAge == 2*time.Hour })
+	if age := streamConfig(t, js, subjects.BeatStream()).MaxAge; age != time.Hour {
+		t.Errorf("nothing was said of beats, and they are kept for %s", age)
+	}
+}
+
 func TestAFollowerOfSomeGroupsHearsNoOthers(t *testing.T) {
 	t.Parallel()
 	nc, subjects := natsWithStreams(t)

@@ -36,6 +36,32 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig
 	return errors.Join(errs...)
 }
 
+// InspectStreams tells what EnsureStreams would do, and does nothing: it names the streams that are missing, and says of
+// those that differ from cfg in what, one text each. The error is that of EnsureStreams.
+func InspectStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfig) (missing, differing []string, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, nil, fmt.Errorf("stream settings: %w", err)
+	}
+	var errs []error
+	for _, want := range cfg.streams() {
+		stream, err := js.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			missing = append(missing, want.Name)
+			continue
+		}
+		if err != nil {
+			return missing, differing, fmt.Errorf("stream %s: %w", want.Name, translate("look up", err))
+		}
+		have := stream.CachedInfo().Config
+		if err := conflicts(have, want); err != nil {
+			errs = append(errs, fmt.Errorf("stream %s: %w", want.Name, err))
+		} else if _, changes := merge(have, want, cfg); len(changes) > 0 {
+			differing = append(differing, want.Name+" in "+strings.Join(changes, ", "))
+		}
+	}
+	return missing, differing, errors.Join(errs...)
+}
+
 func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, cfg StreamConfig) error {
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

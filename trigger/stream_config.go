@@ -27,7 +27,7 @@ const (
 )
 
 // StreamConfig is what may be chosen about the streams. A zero field takes its default when a stream is made, and
-// leaves a stream that exists as it is.
+// leaves a stream that exists as it is. What is chosen is given to streams that exist by each Follower that starts.
 type StreamConfig struct {
 	Prefix          string        // of all subjects; DefaultPrefix
 	BeatTTL         time.Duration // how long the newest beat of a group is kept; DefaultBeatTTL

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/systole-run/systole/internal/testenv"
 	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
 )
 
 // servers gives the settings of a NATS and a Redis with persistence, of the test's own.
@@ -38,6 +42,32 @@ func TestDoctorSaysWhichServerIsAwayAndWhatToDo(t *testing.T) {
 	natsServer.Stop()
 	run(t, environ, "doctor").expect(t, exitFailed,
 		"wrong    NATS at "+natsServer.URL, "is it running, and are nats.url and the credentials right?", "things that are wrong: 2")
+}
+
+// With settings that are not the deployment's, such as none, a look must do no harm.
+func TestDoctorChangesNoStreamAndSaysWhatARoleWouldChange(t *testing.T) {
+	t.Parallel()
+	server, _, environ := servers(t)
+	js, err := jetstream.New(testenv.Connect(t, server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, environ, "doctor").expect(t, exitFine, "ok       the streams SYSTOLE_BEATS, SYSTOLE_RUNS, SYSTOLE_DEAD, SYSTOLE_EVENTS are not there yet")
+	if _, err := js.Stream(t.Context(), "SYSTOLE_BEATS"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the stream was made (%v)", err)
+	}
+	if err := trigger.EnsureStreams(t.Context(), js, trigger.StreamConfig{BeatTTL: time.Hour, Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	run(t, environ, "doctor").expect(t, exitFine, "ok       the streams of heartbeats").without(t, "stream SYSTOLE_BEATS")
+	run(t, append(environ, "SYSTOLE_NATS__BEAT_TTL=2h"), "doctor").expect(t, exitFine, "warning  stream SYSTOLE_BEATS in max_age is not as these settings say")
+	stream, err := js.Stream(t.Context(), "SYSTOLE_BEATS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := stream.CachedInfo().Config.MaxAge; age != time.Hour {
+		t.Errorf("beats are kept for %s now", age)
+	}
 }
 
 func TestDoctorAsksTheIssuersOfJWTsForTheirKeys(t *testing.T) {

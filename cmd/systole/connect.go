@@ -67,13 +67,26 @@ func natsOptions(cfg config.NATS, name string) ([]nats.Option, error) {
 	return options, nil
 }
 
-// streamConfig is what the settings say of the streams.
-func streamConfig(cfg config.NATS) trigger.StreamConfig {
+// streamConfig is what the settings say of the streams. What they do not say is left to the default of a stream that is made,
+// and a stream that exists is left as it is: a role with fewer settings than others takes nothing back.
+func streamConfig(cfg config.Config) trigger.StreamConfig {
+	n := cfg.NATS
 	return trigger.StreamConfig{
-		Prefix: cfg.Prefix, BeatTTL: cfg.BeatTTL, Replicas: cfg.Replicas, DuplicateWindow: cfg.DuplicateWindow,
-		EventTTL: cfg.EventTTL, EventBytes: int64(cfg.EventBytes), EventMessages: int64(cfg.EventMessages),
-		DeadTTL: cfg.DeadTTL, DeadMessages: int64(cfg.DeadMessages), Foreign: !cfg.MakeStreams,
+		Prefix: n.Prefix, Foreign: !n.MakeStreams,
+		BeatTTL: said(cfg, "nats.beat_ttl", n.BeatTTL), Replicas: said(cfg, "nats.replicas", n.Replicas),
+		DuplicateWindow: said(cfg, "nats.duplicate_window", n.DuplicateWindow),
+		EventTTL:        said(cfg, "nats.event_ttl", n.EventTTL), EventBytes: said(cfg, "nats.event_bytes", int64(n.EventBytes)),
+		EventMessages: said(cfg, "nats.event_messages", int64(n.EventMessages)),
+		DeadTTL:       said(cfg, "nats.dead_ttl", n.DeadTTL), DeadMessages: said(cfg, "nats.dead_messages", int64(n.DeadMessages)),
 	}
+}
+
+// said gives the value of a key that some layer sets, and else the zero value.
+func said[T any](cfg config.Config, key string, value T) T {
+	if cfg.Source(key) == (config.Source{}) {
+		return *new(T)
+	}
+	return value
 }
 
 // openStore makes the store. It connects to nothing yet: see awaitStore.

@@ -24,8 +24,8 @@ func (a *app) doctorCommand() *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Connect to everything that the settings name, and say what is wrong", Args: cobra.NoArgs,
-		Long: `doctor checks the settings, NATS with its streams, Redis, and the issuers of JWTs, and says what is wrong and what to do. It warns of groups whose
-heartbeats never came, have stopped, come too seldom for a flow, or far more often than any flow is due.
+		Long: `doctor checks the settings, NATS with its streams, Redis, and the issuers of JWTs, and says what is wrong and what to do. It changes nothing.
+It warns of groups whose heartbeats never came, have stopped, come too seldom for a flow, or far more often than any flow is due.
 
 With --url it only asks whether that address answers 200, which is what a health check of a container without a shell needs.`,
 		Example: "  systole doctor --config systole.yaml\n  systole doctor --url http://127.0.0.1:9090/readyz",
@@ -111,8 +111,15 @@ func diagnoseNATS(ctx context.Context, cfg config.Config) []finding {
 	if err != nil {
 		return append(findings, finding{"wrong", err.Error()})
 	}
-	if err := trigger.EnsureStreams(ctx, js, streamConfig(cfg.NATS)); err != nil {
-		return append(findings, finding{"wrong", fmt.Sprintf("JetStream: %v; is it enabled (nats-server -js), and may this user make streams?", err)})
+	missing, differing, err := trigger.InspectStreams(ctx, js, streamConfig(cfg))
+	if err != nil {
+		return append(findings, finding{"wrong", fmt.Sprintf("JetStream: %v; is it enabled (nats-server -js), and may this user look at streams?", err)})
+	}
+	for _, stream := range differing {
+		findings = append(findings, finding{"warning", fmt.Sprintf("stream %s is not as these settings say; the next worker that starts with them changes it", stream)})
+	}
+	if len(missing) > 0 {
+		return append(findings, finding{"ok", fmt.Sprintf("the streams %s are not there yet; the first gateway or worker makes them", strings.Join(missing, ", "))})
 	}
 	return append(findings, finding{"ok", "the streams of heartbeats and run-nows are there"})
 }

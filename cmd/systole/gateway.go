@@ -55,7 +55,7 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 // newGateway makes the gateway as the settings say, without callbacks if that is nil, and has it take new tokens and networks over on reload.
 func (p *process) newGateway(nc *nats.Conn, callbacks *trigger.Callbacks) (*trigger.Gateway, error) {
 	beats, err := trigger.NewPublisher(nc, trigger.PublisherConfig{
-		Streams: streamConfig(p.cfg.NATS), AckTimeout: p.cfg.NATS.AckTimeout, Registerer: p.registry,
+		Streams: streamConfig(p.cfg), AckTimeout: p.cfg.NATS.AckTimeout, Registerer: p.registry,
 	})
 	if err != nil {
 		return nil, err

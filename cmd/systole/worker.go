@@ -86,7 +86,7 @@ func (p *process) newWorker(nc *nats.Conn, st *store.Store, callbacks *trigger.C
 	}
 	cfg := p.cfg.Worker
 	return worker.New(worker.Config{
-		ID: cfg.ID, Groups: cfg.Groups, Streams: streamConfig(p.cfg.NATS), Concurrency: cfg.Concurrency, Batch: cfg.Batch, Lease: cfg.Lease,
+		ID: cfg.ID, Groups: cfg.Groups, Streams: streamConfig(p.cfg), Concurrency: cfg.Concurrency, Batch: cfg.Batch, Lease: cfg.Lease,
 		DrainTimeout: drainTimeout(cfg), LogBytes: int(p.cfg.History.LogBytes),
 		Logger: p.logs.For("worker"), Registerer: p.registry, TracerProvider: p.tracer,
 	}, nc, st, executors)
