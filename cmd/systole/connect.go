@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,10 +25,12 @@ func (p *process) connectNATS() (*nats.Conn, error) {
 		return nil, err
 	}
 	told := rate.Sometimes{First: 10, Interval: 10 * time.Second} // a server that refuses does so twice a second
+	var failed atomic.Pointer[error]
 	options = append(options,
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
 		nats.IgnoreAuthErrorAbort(), // a password or creds file that is wrong for a while must not end the connection for good
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { p.log.Warn("NATS connection lost", logkey.Error, err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { failed.Store(&err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { p.log.Info("NATS connection is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			told.Do(func() { p.log.Warn("NATS", logkey.Error, err) })
@@ -38,7 +41,30 @@ func (p *process) connectNATS() (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	p.onClose(nc.Close)
+	ended := make(chan struct{})
+	p.onClose(func() { close(ended) })
+	go p.tellOfNATS(nc, &failed, ended)
 	return nc, nil
+}
+
+// tellOfNATS says in the log why there is no connection, for as long as there is none. The client keeps that to itself: some
+// attempts fail by their handler, and those that fail at the TLS handshake by LastError alone.
+func (p *process) tellOfNATS(nc *nats.Conn, failed *atomic.Pointer[error], ended <-chan struct{}) {
+	for wait := time.Second; ; wait = 10 * time.Second {
+		select {
+		case <-ended:
+			return
+		case <-time.After(wait):
+		}
+		if nc.IsConnected() {
+			continue
+		}
+		err := nc.LastError()
+		if attempt := failed.Load(); err == nil && attempt != nil {
+			err = *attempt
+		}
+		p.log.Warn("waiting for NATS", logkey.Error, err)
+	}
 }
 
 // A link that is cut without a word is noticed after three pings without an answer, which is within a minute.
