@@ -14,7 +14,7 @@ import (
 
 // Server serves HTTP/1.1 to clients that may be slow, broken or hostile; the gateway, the console and the metrics
 // listener stand on it. Each head of a request passes the screen (see screen) before net/http sees it, every wait for a
-// client has an end, and a panic of the handler is a 500.
+// client has an end, there are only so many connections, and a panic of the handler is a 500.
 type Server struct {
 	cfg      ServerConfig
 	listener *screenedListener
@@ -47,6 +47,7 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    2 * cfg.MaxHeaderBytes, // the screen refuses first, and better
 		ConnContext:       withScreen,
+		ConnState:         newConns(cfg.MaxConns).changed,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 		Protocols:         protocols,
 		// OPTIONS * is a request like any other, and as little allowed.

@@ -15,6 +15,7 @@ const (
 	DefaultIdleTimeout       = 60 * time.Second
 	DefaultShutdownTimeout   = 10 * time.Second
 	DefaultMaxHeaderBytes    = 16 << 10
+	DefaultMaxConns          = 2048
 )
 
 // ServerConfig configures a Server. Zero fields take their defaults; Listen has none.
@@ -28,6 +29,7 @@ type ServerConfig struct {
 	IdleTimeout       time.Duration // until the next request of a connection has its head
 	ShutdownTimeout   time.Duration // for requests in progress when the server ends
 	MaxHeaderBytes    int           // of the head of a request, request line included
+	MaxConns          int           // connections at a time; a further one takes the place of one at rest
 	Logger            *slog.Logger  // nil: no logs
 }
 
@@ -38,6 +40,7 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	orDefault(&c.IdleTimeout, DefaultIdleTimeout)
 	orDefault(&c.ShutdownTimeout, DefaultShutdownTimeout)
 	orDefault(&c.MaxHeaderBytes, DefaultMaxHeaderBytes)
+	orDefault(&c.MaxConns, DefaultMaxConns)
 	c.Logger = orDiscard(c.Logger)
 	return c
 }
@@ -68,6 +71,9 @@ func (c ServerConfig) Validate() error {
 	}
 	if c.MaxHeaderBytes < minHeaderBytes {
 		invalid.add("max_header_bytes", fmt.Sprint(c.MaxHeaderBytes), fmt.Sprintf("%d or more", minHeaderBytes))
+	}
+	if c.MaxConns < 1 {
+		invalid.add("max_conns", fmt.Sprint(c.MaxConns), "1 or more")
 	}
 	return invalid.orNil()
 }
