@@ -31,7 +31,7 @@ func (l *loader) checkNATS() {
 	if !l.faulty["nats.beat_ttl"] {
 		l.checkWindow(&l.cfg.NATS)
 	}
-	within(l, "nats.ack_timeout", n.AckTimeout, 10*time.Millisecond, time.Minute)
+	within(l, "nats.ack_timeout", n.AckTimeout, 10*time.Millisecond, 10*time.Second) // twice, with streams to make in between, is less than an answer may take
 	within(l, "nats.replicas", n.Replicas, 1, 5)
 	l.checkKept(n)
 	if needed(l.Roles, "nats") {

@@ -26,6 +26,7 @@ func TestEveryRuleRefusesWhatIsOutsideOfIt(t *testing.T) {
 		{"nats.beat_ttl", "1ms", "1s"},
 		{"nats.duplicate_window", "25h", "24h"},
 		{"nats.ack_timeout", "0", "10ms"},
+		{"nats.ack_timeout", "11s", "10ms to 10s"}, // a gateway that is still waiting could not answer 503 any more
 		{"nats.replicas", "6", "1 to 5"},
 		{"nats.event_ttl", "1s", "1m"},
 		{"nats.event_bytes", "1KiB", "1MiB to 1024GiB"},
