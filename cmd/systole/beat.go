@@ -92,7 +92,7 @@ func (a *app) runBeat(ctx context.Context, flags beatFlags) error {
 func (a *app) beatRequest(ctx context.Context, f beatFlags) (*http.Request, error) {
 	target, err := url.Parse(cmp.Or(f.url, a.getenv(gatewayVariable), "http://127.0.0.1:8080"+trigger.DefaultPath))
 	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
-		return nil, usageError{errors.New("--gateway: allowed is a URL such as http://127.0.0.1:8080/heartbeat")}
+		return nil, usageError{errors.New("--gateway: found no such address, allowed is a URL such as http://127.0.0.1:8080/heartbeat")}
 	}
 	token, err := a.secretFrom(f.tokenFile, "SYSTOLE_TOKEN")
 	if err != nil {
@@ -100,6 +100,9 @@ func (a *app) beatRequest(ctx context.Context, f beatFlags) (*http.Request, erro
 	}
 	if err := checkGroup(f.group); err != nil {
 		return nil, err
+	}
+	if f.key != "" && !trigger.ValidID(f.key) {
+		return nil, usageError{fmt.Errorf("--idempotency-key: found %q, allowed are visible ASCII characters", f.key)}
 	}
 	if f.wait < 0 {
 		return nil, usageError{fmt.Errorf("--wait: found %s, allowed is a duration such as 30s, or 0 to wait for nothing", f.wait)}

@@ -80,13 +80,25 @@ func (a *app) client(f apiFlags) (*client.Client, error) {
 // secretFrom reads a token from a file, else from the environment; never from an argument, which others could see.
 func (a *app) secretFrom(file, variable string) (string, error) {
 	if file == "" {
-		return a.getenv(variable), nil
+		return checkToken(variable, a.getenv(variable))
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return "", usageError{fmt.Errorf("--token-file: %w", err)}
 	}
-	return strings.TrimSpace(string(data)), nil
+	token := strings.TrimSpace(string(data))
+	if token == "" {
+		return "", usageError{fmt.Errorf("--token-file: found nothing in %s, allowed is a file that holds a token", file)}
+	}
+	return checkToken("--token-file", token)
+}
+
+// checkToken refuses what no header can carry, without showing it.
+func checkToken(from, token string) (string, error) {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", usageError{fmt.Errorf("%s: found spaces or control characters in the token, allowed is visible ASCII", from)}
+	}
+	return token, nil
 }
 
 func checkGroup(group string) error {

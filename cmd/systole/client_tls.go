@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ func (f tlsFlags) transport() (http.RoundTripper, error) {
 	}
 	settings, err := config.TLS{CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile}.Client()
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{fmt.Errorf("--ca-file, --cert-file and --key-file: %w", err)}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = settings

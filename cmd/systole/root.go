@@ -46,6 +46,7 @@ func execute(ctx context.Context, abort <-chan struct{}, args []string, in io.Re
 
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := a.rootCommand()
+	strictHelp(root)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -112,6 +113,28 @@ Exit status: 0 fine, 1 failed, 2 wrong usage or configuration.`,
 		a.beatCommand(), a.flowCommand(), a.runCommand(), a.deadCommand(), a.statusCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
+}
+
+// strictHelp has the commands that cobra makes find wrong usage, where by themselves they show something else and are fine.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, made := range root.Commands() {
+		switch made.Name() {
+		case "help":
+			made.Args = func(_ *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return fmt.Errorf("help: found %q, allowed are the names of commands", strings.Join(args, " "))
+				}
+				return nil
+			}
+		case "completion":
+			made.Args, made.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+				_ = cmd.Help()
+				return usageError{errors.New("completion: found no shell, allowed are those listed above")}
+			}
+		}
+	}
 }
 
 // group makes a command that only holds others: alone or with an unknown word it is wrong usage.

@@ -25,6 +25,9 @@ func (a *app) runListCommand() *cobra.Command {
 		if status != "" && !slices.Contains(store.Statuses, store.Status(status)) {
 			return nil, usageError{fmt.Errorf("--status: found %q, allowed are %v", status, store.Statuses)}
 		}
+		if flow != "" && !store.ValidName(flow) {
+			return nil, usageError{fmt.Errorf("--flow: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit", flow)}
+		}
 		return api.Runs(ctx, flags.group, store.RunFilter{Flow: flow, Status: store.Status(status), Limit: page}), nil
 	}
 	cmd := listing(a, &cobra.Command{
