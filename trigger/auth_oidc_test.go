@@ -179,6 +179,24 @@ func TestAKeyThatIsNewIsFetchedAndOneThatIsGoneIsForgotten(t *testing.T) {
 	}
 }
 
+func TestAKeyThatWasTakenBackDoesNotCountOnceMoreAfterAQuietTime(t *testing.T) {
+	t.Parallel()
+	issuer := testenv.NewIssuer(t, "rsa", "ec")
+	clock := &testClock{at: time.Now()}
+	issuers := NewIssuers(IssuersConfig{})
+	issuers.now = clock.now
+	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
+	stolen := issuer.Good(t)
+	if _, err := bring(t, auth, stolen); err != nil {
+		t.Fatal(err)
+	}
+	issuer.DropKey("rsa")
+	clock.move(keysFresh)
+	if _, err := bring(t, auth, stolen); reasonOf(err) != ReasonSignature {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Anybody can make up the name of a key: the issuer must not be asked for each.
 func TestAFloodOfUnknownKeysReachesTheIssuerOnce(t *testing.T) {
 	t.Parallel()

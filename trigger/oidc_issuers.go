@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// keysFresh is how old keys may be before they are fetched again.
+	// keysFresh is how old keys may be before they are fetched again, which is how long one that was taken back still counts.
 	keysFresh = 15 * time.Minute
 	// keysPause is the least time between two attempts to fetch the keys of an issuer, whoever asks: anybody can make up
 	// the name of a key.
@@ -33,8 +33,8 @@ type IssuersConfig struct {
 
 // Issuers keeps the signing keys of OpenID Connect issuers. Share one between authenticators that replace each other, so
 // that the keys stay where an issuer happens to be away. It fetches when it is asked for keys that it has not, or whose
-// age is beyond a quarter of an hour, in the background and never more often than every ten seconds. Keys that it has
-// serve on for as long as their issuer is away. Safe for concurrent use.
+// age is beyond a quarter of an hour, and never more often than every ten seconds; whoever asks waits for that, five seconds at
+// most. Keys that it has serve on for as long as their issuer is away. Safe for concurrent use.
 type Issuers struct {
 	client *http.Client
 	logger *slog.Logger
@@ -96,8 +96,9 @@ func (i *issuer) warm() {
 	}
 }
 
-// keysFor gives the keys of a name that suit an algorithm. Without one it waits for a fetch, if it is time for that. The
-// error is ErrUndecided where there may be such a key and the issuer does not say.
+// keysFor gives the keys of a name that suit an algorithm. Without one, or where the keys are no longer fresh, it waits for a
+// fetch, if it is time for that: a key that its issuer has taken back must not count once more because nobody has asked for
+// long. The error is ErrUndecided where there may be such a key and the issuer does not say.
 func (i *issuer) keysFor(ctx context.Context, keyID, algorithm string) ([]crypto.PublicKey, error) {
 	i.mu.Lock()
 	keys := i.matching(keyID, algorithm)
@@ -106,9 +107,6 @@ func (i *issuer) keysFor(ctx context.Context, keyID, algorithm string) ([]crypto
 		flight = i.refresh()
 	}
 	i.mu.Unlock()
-	if len(keys) > 0 {
-		return keys, nil
-	}
 	if flight != nil {
 		select {
 		case <-flight:
