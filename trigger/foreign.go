@@ -26,7 +26,25 @@ func ForeignPage(r *http.Request, open bool) bool {
 }
 
 func localHost(host string) bool {
-	name := (&url.URL{Host: host}).Hostname()
+	name := strings.TrimSuffix((&url.URL{Host: host}).Hostname(), ".")
 	_, err := netip.ParseAddr(name)
-	return err == nil || name == "localhost" || strings.HasSuffix(name, ".localhost")
+	return err == nil || name == "" || name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// LocalOnly lets through to a handler only what was sent to an address or to localhost, and answers everything else 403. It is
+// for listeners on loopback that anybody may call: a page whose own name was made to point there (DNS rebinding) could
+// else read answers as its own. refused, which may be nil, is told of those that are not let through.
+func LocalOnly(next http.Handler, refused *Refusals) http.Handler {
+	if refused == nil {
+		refused = NewRefusals("other", nil, nil)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if localHost(r.Host) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		refused.Refused(r.Context(), r, Refusal{Client: Client(r), Status: http.StatusForbidden, Err: errForeign})
+		NewProblem(http.StatusForbidden, "allowed as Host is an address or localhost, since anybody may call; with auth.mode: none, in so many words, any is").
+			write(w, r.ContentLength != 0)
+	})
 }

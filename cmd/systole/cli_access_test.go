@@ -34,6 +34,37 @@ func gatewayOn(t *testing.T, listen string, more ...string) []string {
 	}, more...)
 }
 
+// R2.5: a listener that is open because it is on loopback is so for this machine, and not for a page whose name points to it.
+func TestAnOpenListenerOnLoopbackGoesByNoOtherName(t *testing.T) {
+	t.Parallel()
+	status := func(r *role, host, path string) int {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		status, _ := send(t, http.DefaultClient, request)
+		return status
+	}
+	dev := startDev(t, nil)
+	for _, path := range []string{"/api/v1/runs", "/heartbeat", "/metrics"} {
+		for host, want := range map[string]bool{"": true, "localhost:8080": true, "[::1]": true, "evil.example": false, "evil.example:8080": false, "127.0.0.1.evil.example": false} {
+			if got := status(dev, host, path); (got == http.StatusForbidden) == want {
+				t.Errorf("%s of %q is answered %d", path, host, got)
+			}
+		}
+	}
+	told := start(t, gatewayOn(t, "127.0.0.1:0", "SYSTOLE_GATEWAY__AUTH__MODE=none"), "gateway")
+	if got := status(told, "systole.example", "/heartbeat"); got != http.StatusAccepted {
+		t.Errorf("a gateway that was told to be open answers %d", got)
+	}
+	closed := start(t, gatewayOn(t, "127.0.0.1:0", `SYSTOLE_GATEWAY__AUTH__TOKENS=[{"name":"a","value":"a"}]`), "gateway")
+	if got := status(closed, "systole.example", "/heartbeat"); got != http.StatusUnauthorized {
+		t.Errorf("a gateway with tokens answers %d", got)
+	}
+}
+
 // R5.1: open beyond loopback is a gateway only if that was said in so many words.
 func TestAGatewayBeyondLoopbackStartsOpenOnlyIfToldSo(t *testing.T) {
 	t.Parallel()
