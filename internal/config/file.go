@@ -9,7 +9,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // maxFile is how many bytes a configuration file may have.
@@ -64,7 +66,11 @@ func parseYAML(data []byte) (root ast.Node, problem *Problem) {
 			root, problem = nil, &Problem{Found: "text that the YAML parser cannot cope with", Allowed: yamlAllowed}
 		}
 	}()
-	file, err := parser.ParseBytes(data, 0)
+	tokens := lexer.Tokenize(string(data))
+	if line := nestedTooDeep(tokens); line > 0 {
+		return nil, &Problem{Source: Source{Line: line}, Found: fmt.Sprintf("lists or mappings more than %d deep in one line", maxNested), Allowed: "settings, which are not"}
+	}
+	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return nil, syntaxProblem(err)
 	}
@@ -78,6 +84,32 @@ func parseYAML(data []byte) (root ast.Node, problem *Problem) {
 		root = document.Body
 	}
 	return root, nil
+}
+
+// maxNested bounds what one line may nest. The parser takes memory by the square of the depth, and a megabyte of brackets is more
+// than a machine has.
+const maxNested = 64
+
+// nestedTooDeep gives the line where the tokens nest deeper than that; 0 if they do not.
+func nestedTooDeep(tokens token.Tokens) (line int) {
+	brackets, entries, of := 0, 0, 0
+	for _, t := range tokens {
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			brackets++
+		case token.SequenceEndType, token.MappingEndType:
+			brackets--
+		case token.SequenceEntryType, token.MappingKeyType: // - - - a
+			if t.Position.Line != of {
+				entries, of = 0, t.Position.Line
+			}
+			entries++
+		}
+		if max(brackets, entries) > maxNested {
+			return t.Position.Line
+		}
+	}
+	return 0
 }
 
 const yamlAllowed = "valid YAML"

@@ -194,6 +194,21 @@ func TestAFileThatCannotBeReadAsSettingsIsRefused(t *testing.T) {
 	}
 }
 
+// The limit of the memory is what a fault would run into; a file that is as long as it may be takes little.
+func TestAFileThatNestsWithoutEndIsRefusedBeforeItIsParsed(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{
+		"log:\n  level: " + strings.Repeat("[", 2000), "log:\n  level: " + strings.Repeat("{a: ", 2000),
+		"log:\n  " + strings.Repeat("- ", 2000) + "x", "log:\n  " + strings.Repeat("? ", 2000) + "x",
+	} {
+		file := write(t, "systole.yaml", content)
+		_, err := config.Load(config.Options{File: file, Environ: func() []string { return nil }})
+		if err == nil || !strings.Contains(err.Error(), file+":2: found lists or mappings more than 64 deep in one line") {
+			t.Errorf("%.20q…: %v", content, err)
+		}
+	}
+}
+
 func TestAFileThatIsNotThereIsAnErrorThatNamesIt(t *testing.T) {
 	t.Parallel()
 	found := problems(t, config.Options{File: "/nowhere/systole.yaml", Environ: func() []string { return nil }})
