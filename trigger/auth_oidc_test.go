@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -263,6 +264,29 @@ func TestAnIssuerThatCallsItselfOtherwiseIsNotBelieved(t *testing.T) {
 	}
 	if err := NewIssuers(IssuersConfig{}).Check(t.Context(), issuer.URL); err == nil {
 		t.Error("the check found nothing")
+	}
+}
+
+// roundTrips answers requests in place of a network.
+type roundTrips func(*http.Request) string
+
+func (f roundTrips) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(f(r))), Header: http.Header{"Content-Type": {"application/json"}}, Request: r}, nil
+}
+
+func TestAnIssuerFarAwayMakesNobodyAskThisMachine(t *testing.T) {
+	t.Parallel()
+	for _, keys := range []string{"http://127.0.0.1:6379/keys", "http://localhost/keys", "http://10.0.0.1/keys", "file:///etc/passwd", ""} {
+		asked := ""
+		issuers := NewIssuers(IssuersConfig{Transport: roundTrips(func(r *http.Request) string {
+			if r.URL.Host != "issuer.example" {
+				asked = r.URL.String()
+			}
+			return fmt.Sprintf(`{"issuer":"https://issuer.example","jwks_uri":%q}`, keys)
+		})})
+		if err := issuers.Check(t.Context(), "https://issuer.example"); err == nil || asked != "" {
+			t.Errorf("keys at %q: asked %q, %v", keys, asked, err)
+		}
 	}
 }
 
