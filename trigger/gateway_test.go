@@ -420,7 +420,7 @@ func TestGatewayMetricsTakeNoLabelFromClients(t *testing.T) {
 		decode[acceptedAnswer](t, s.ask(t, "GET", fmt.Sprintf("/heartbeat/group%d", i), ""), 202)
 	}
 	want := `
-# HELP systole_http_requests_total Requests to the gateway, by route (heartbeat, run, other), method (GET, POST, other) and status code.
+# HELP systole_http_requests_total Requests to the gateway, by route (heartbeat, run, callback, other), method (GET, POST, other) and status code.
 # TYPE systole_http_requests_total counter
 systole_http_requests_total{code="202",method="GET",route="heartbeat"} 5
 systole_http_requests_total{code="404",method="GET",route="other"} 5

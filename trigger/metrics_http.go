@@ -21,7 +21,7 @@ func newHTTPMetrics(r prometheus.Registerer) *httpMetrics {
 	return &httpMetrics{
 		requests: metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "systole_http_requests_total",
-			Help: "Requests to the gateway, by route (heartbeat, run, other), method (GET, POST, other) and status code.",
+			Help: "Requests to the gateway, by route (heartbeat, run, callback, other), method (GET, POST, other) and status code.",
 		}, []string{"route", "method", "code"})),
 		seconds: metric.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "systole_http_request_seconds",
