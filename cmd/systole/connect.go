@@ -28,7 +28,7 @@ func (p *process) connectNATS() (*nats.Conn, error) {
 	var failed atomic.Pointer[error]
 	options = append(options,
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond),
-		nats.IgnoreAuthErrorAbort(), // a password or creds file that is wrong for a while must not end the connection for good
+		nats.IgnoreAuthErrorAbort(), // a password or creds file, each read anew, that is wrong for a while must not end the connection for good
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { p.log.Warn("NATS connection lost", logkey.Error, err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { failed.Store(&err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { p.log.Info("NATS connection is back") }),
@@ -78,7 +78,7 @@ func natsOptions(cfg config.NATS, name string) ([]nats.Option, error) {
 		options = append(options, nats.UserCredentials(cfg.CredsFile))
 	}
 	if cfg.User != "" {
-		options = append(options, nats.UserInfo(cfg.User, cfg.Password.Reveal()))
+		options = append(options, nats.UserInfoHandler(func() (user, password string) { return cfg.User, cfg.Password.Current() }))
 	}
 	if cfg.InboxPrefix != "" {
 		options = append(options, nats.CustomInboxPrefix(cfg.InboxPrefix))

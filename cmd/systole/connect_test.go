@@ -54,6 +54,21 @@ func TestANATSThatRefusesTheCredentialsForAWhileIsConnectedToAgain(t *testing.T)
 	await(t, gateway.url+"/heartbeat", "", http.StatusAccepted)
 }
 
+func TestAPasswordThatWasExchangedInItsFileCountsFromTheNextConnectionOn(t *testing.T) {
+	t.Parallel()
+	server, file := testenv.StartNATS(t), write(t, "password", "old\n")
+	server.Admit("gateway", "old")
+	server.Restart(t, true)
+	gateway := start(t, append(gatewayOn(t, "127.0.0.1:0"), "SYSTOLE_NATS__URL="+server.URL, "SYSTOLE_NATS__USER=gateway", "SYSTOLE_NATS__PASSWORD_FILE="+file), "gateway")
+	await(t, gateway.url+"/heartbeat", "", http.StatusAccepted)
+	server.Admit("gateway", "new")
+	server.Restart(t, true)
+	gateway.log.find(t, regexp.MustCompile(`authorization violation`))
+	overwrite(t, file, "new\n")
+	gateway.log.find(t, regexp.MustCompile(`NATS connection is back`))
+	await(t, gateway.url+"/heartbeat", "", http.StatusAccepted)
+}
+
 // tls with verify: true: a server that wants to see a certificate of its CA, beside the password.
 func TestANATSThatVerifiesClientsTakesTheirCertificateAndOneThatWasRenewed(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
+
+	"github.com/systole-run/systole/internal/secret"
 )
 
 // redacted stands wherever a secret would.
@@ -37,6 +40,17 @@ func (s Secret) Reveal() string {
 		return ""
 	}
 	return *s.kept.text
+}
+
+// Current is Reveal for what is needed again long after the start, such as the password of a connection that is made anew: a
+// secret that was read from a file is read again. Where that fails, as while the file is being exchanged, it is the old one.
+func (s Secret) Current() string {
+	if path, ok := strings.CutPrefix(s.Reference(), "file:"); ok {
+		if text, err := secret.ReadFile(path); err == nil {
+			return text
+		}
+	}
+	return s.Reveal()
 }
 
 // IsZero reports whether there is no secret.

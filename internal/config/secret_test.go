@@ -197,3 +197,26 @@ func withoutSources(text string) string {
 	}
 	return strings.Join(kept, "\n")
 }
+
+func TestASecretOfAFileIsHadAsTheFileHoldsItNowAndElseAsItWas(t *testing.T) {
+	t.Parallel()
+	file := write(t, "password", "old\n")
+	cfg := load(t, config.Options{Environ: func() []string {
+		return []string{"SYSTOLE_NATS__USER=a", "SYSTOLE_NATS__PASSWORD_FILE=" + file, "SYSTOLE_REDIS__PASSWORD=literal"}
+	}})
+	if err := os.WriteFile(file, []byte("new\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if now, then := cfg.NATS.Password.Current(), cfg.NATS.Password.Reveal(); now != "new" || then != "old" {
+		t.Errorf("it is %q now and was %q", now, then)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if now := cfg.NATS.Password.Current(); now != "old" {
+		t.Errorf("without the file it is %q", now)
+	}
+	if now, none := cfg.Redis.Password.Current(), (config.Secret{}).Current(); now != "literal" || none != "" {
+		t.Errorf("of no file it is %q, and none is %q", now, none)
+	}
+}
