@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -43,7 +45,8 @@ func (a *app) runConsole(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	server, err := p.callersServer("console", handler)
+	checked := make(chan struct{}) // closed when Redis is there, and one that may be written to
+	server, err := p.callersServer("console", onceChecked(checked, handler))
 	if err != nil {
 		return err
 	}
@@ -56,11 +59,34 @@ func (a *app) runConsole(cmd *cobra.Command) error {
 		if err := p.awaitStore(ctx, st); err != nil {
 			return unlessEnded(ctx, err)
 		}
-		all.Go(func() error { return p.watchBeats(st).Run(ctx) })
-		return server.Run(ctx)
+		close(checked)
+		return p.watchBeats(st).Run(ctx)
 	})
-	all.Go(func() error { return p.serve(ctx, metrics) })
+	all.Go(func() error { return p.serve(ctx, server, metrics) })
 	return all.Wait()
+}
+
+// callersPatience is how long a caller waits for a console that waits for Redis.
+const callersPatience = 5 * time.Second
+
+// onceChecked answers 503 to whoever would have to wait for longer until Redis was found to be there, so that nobody hangs
+// without a word.
+func onceChecked(checked <-chan struct{}, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		patience := time.NewTimer(callersPatience)
+		defer patience.Stop()
+		select {
+		case <-checked:
+			next.ServeHTTP(w, r)
+			return
+		case <-patience.C:
+		case <-trigger.Closing(r.Context()):
+		}
+		w.Header().Set("Retry-After", "2")
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = json.NewEncoder(w).Encode(trigger.NewProblem(http.StatusServiceUnavailable, "the console waits for Redis; its log says why"))
+	})
 }
 
 // watchBeats makes what warns of heartbeats that do not fit the flows.
