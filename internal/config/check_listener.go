@@ -64,7 +64,18 @@ func (l *loader) checkListener(prefix string, from *Listener) {
 	if l.faulty[prefix+".tls.cert_file"] || l.faulty[prefix+".tls.key_file"] {
 		return
 	}
-	if _, err := from.TLS.Server(); err != nil {
-		l.bad(prefix+".tls.cert_file", err.Error(), "a PEM certificate and its key")
+	if from.TLS != (ServerTLS{}) {
+		l.certificate(prefix+".tls.cert_file", from.TLS.CertFile, from.TLS.KeyFile)
+	}
+}
+
+// certificate reports a pair of files that is none, and warns of a certificate that nobody takes any more.
+func (l *loader) certificate(key, certFile, keyFile string) {
+	pair, err := loadPair(certFile, keyFile)
+	switch {
+	case err != nil:
+		l.bad(key, err.Error(), "a PEM certificate and its key")
+	case time.Now().After(pair.Leaf.NotAfter):
+		l.warn(key, "the certificate has expired on "+pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 }

@@ -107,7 +107,7 @@ func (l *loader) checkTLS(prefix string, t TLS) {
 	if _, err := (TLS{CAFile: t.CAFile}).Client(); err != nil {
 		l.bad(prefix+".ca_file", err.Error(), "a file of PEM certificates")
 	}
-	if _, err := (TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}).Client(); err != nil {
-		l.bad(prefix+".cert_file", err.Error(), "a PEM certificate and its key")
+	if t.CertFile != "" {
+		l.certificate(prefix+".cert_file", t.CertFile, t.KeyFile)
 	}
 }

@@ -68,18 +68,6 @@ type ServerTLS struct {
 // CAs reads the certificates of those who sign clients'.
 func (a MTLSAuth) CAs() (*x509.CertPool, error) { return loadCAs(a.CAFile) }
 
-// Server gives the settings as crypto/tls has them, TLS 1.2 at least; nil if nothing is set.
-func (t ServerTLS) Server() (*tls.Config, error) {
-	if t == (ServerTLS{}) {
-		return nil, nil
-	}
-	certificate, err := loadPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}, nil
-}
-
 func loadCAs(path string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {

@@ -6,7 +6,9 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/systole-run/systole/internal/config"
 	"github.com/systole-run/systole/internal/testenv"
@@ -70,4 +72,27 @@ func TestACertificateThatWasRenewedIsPresentedFromThenOn(t *testing.T) {
 	others := x509.NewCertPool()
 	others.AddCert(stranger)
 	shows(others, 0, "to a server that trusts others")
+}
+
+// Everything else is fine with it, and every client refuses it.
+func TestACertificateThatHasExpiredIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	ca := testenv.NewAuthority(t)
+	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	for _, test := range []struct {
+		change func(*x509.Certificate)
+		warned int
+	}{{expired, 2}, {func(*x509.Certificate) {}, 0}} {
+		certFile, keyFile := testenv.WritePair(t, ca.Issue(t, test.change))
+		cfg := load(t, config.Options{Environ: func() []string {
+			return []string{
+				"SYSTOLE_GATEWAY__TLS__CERT_FILE=" + certFile, "SYSTOLE_GATEWAY__TLS__KEY_FILE=" + keyFile,
+				"SYSTOLE_NATS__TLS__CERT_FILE=" + certFile, "SYSTOLE_NATS__TLS__KEY_FILE=" + keyFile,
+			}
+		}})
+		warnings := strings.Join(cfg.Warnings(), "\n")
+		if strings.Count(warnings, "the certificate has expired on") != test.warned {
+			t.Errorf("the warnings are\n%s", warnings)
+		}
+	}
 }
