@@ -115,13 +115,22 @@ func (c *cache) close() error {
 // compile makes a runtime for modules with this memory, and compiles the module for it.
 func (m *module) compile(config wazero.RuntimeConfig, code []byte) {
 	defer close(m.ready)
+	defer func() {
+		if fault := recover(); fault != nil {
+			m.err = fmt.Errorf("compile: found a module that the compiler stumbles over (%v), allowed is WebAssembly that asks by WASI preview 1", fault)
+		}
+	}()
 	ctx := context.Background()
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCloseOnContextDone(true).WithMemoryLimitPages(m.key.pages))
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
 		m.err = fmt.Errorf("set up WASI: %w", err)
 		return
 	}
-	compiled, err := m.runtime.CompileModule(ctx, code)
+	code, err := bounded(code)
+	var compiled wazero.CompiledModule
+	if err == nil {
+		compiled, err = m.runtime.CompileModule(ctx, code)
+	}
 	if err != nil {
 		m.err = fmt.Errorf("compile: found no valid module (%w), allowed is WebAssembly that asks by WASI preview 1", err)
 		return

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/tetratelabs/wazero"
@@ -56,29 +57,55 @@ func closeAll(roots map[string]*os.Root) {
 
 func mounts(roots map[string]*os.Root) wazero.FSConfig {
 	config := wazero.NewFSConfig()
+	open := make(chan struct{}, maxOpen)
 	for guest, root := range roots {
-		config = config.WithFSMount(readOnly{root}, guest)
+		config = config.WithFSMount(readOnly{root, open}, guest)
 	}
 	return config
 }
 
 // readOnly is a folder of which files can be read and folders be listed. Anything else in it, such as a pipe, which could
 // hold a run up for ever, or a link that leads out, is not there for the module.
-type readOnly struct{ root *os.Root }
+type readOnly struct {
+	root *os.Root
+	open chan struct{} // holds one for each file that the module has open, in any of its folders
+}
+
+// maxOpen is how many files a module may have open: their descriptors are the worker's.
+const maxOpen = 100
+
+// openFile is a file that the module has open.
+type openFile struct {
+	*os.File
+	open   chan struct{}
+	closed sync.Once
+}
+
+// Close implements fs.File.
+func (f *openFile) Close() error {
+	f.closed.Do(func() { <-f.open })
+	return f.File.Close()
+}
 
 // Open implements fs.FS.
 func (f readOnly) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	file, err := openRegular(f.root, name, fs.ModeDir)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil, err
-	case err != nil:
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	select {
+	case f.open <- struct{}{}:
+	default:
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
 	}
-	return file, nil
+	file, err := openRegular(f.root, name, fs.ModeDir)
+	if err == nil {
+		return &openFile{File: file, open: f.open}, nil
+	}
+	<-f.open
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
 // openRegular opens a regular file, or one of another kind that is allowed as well, for reading.

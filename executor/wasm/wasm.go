@@ -13,10 +13,12 @@
 // cursor and a message. Exit code 0 is success.
 //
 // What always holds: a module has no file, folder or clock but what its flow lists and the operator allows, and no
-// network, process or environment of the worker's at all; it can read what it is given and write nothing; it has no
-// more memory than its limit; an endless loop, or an endless sleep, ends with ctx; and an instance is used for one run.
-// A module that is invalid, missing or asks for more than it may have is refused for good. Only the compiler's work on a
-// module, once for each, has no other bound than the module's size; the run that waits for it does not wait past its end.
+// network, process or environment of the worker's at all; it can read what it is given, a bounded number of files at a time,
+// and write nothing; it has no more memory than its limit, and no more than a million elements in tables; an endless loop, or
+// an endless sleep, ends with ctx; and an instance is used for one run. A module that is invalid, missing or asks for more
+// than it may have is refused for good; so is one that announces more than its own size can hold, before anything is made room
+// for. Only the compiler's work on a module, once for each, has no other bound than the module's size; the run that waits for
+// it does not wait past its end.
 package wasm
 
 import (

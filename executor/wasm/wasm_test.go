@@ -284,6 +284,23 @@ func TestAModuleReadsTheFoldersThatItIsGivenAndWritesNothing(t *testing.T) {
 	}
 }
 
+func TestAModuleThatHoardsFilesGetsNoMoreOfThem(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flow := guest("hoard", "/data/file")
+	flow.WASM.Folders = map[string]string{"/data": folder}
+	e := newExecutor(t, wasm.Config{Folders: []string{folder}})
+	for range 2 { // the second run has its own
+		result, log := run(t, e, flow)
+		if result.Err != nil || !strings.HasPrefix(log, "true open /data/file: ") || !strings.HasSuffix(log, "\n<nil>\n") {
+			t.Fatalf("got %+v and %q, want some files, an error, and one more after one was closed", result, log)
+		}
+	}
+}
+
 func TestAModuleGetsItsSecretsAndTheyShowNowhere(t *testing.T) {
 	t.Parallel()
 	opened, err := secrets.New(secrets.Config{Allow: []string{"default/orders env:TOKEN"}, LookupEnv: func(string) (string, bool) { return "tok-3n-hunter22", true }})
@@ -347,6 +364,54 @@ func TestAModuleThatCannotRunIsRefusedForGood(t *testing.T) {
 	}
 	if err := errors.Join(wasm.CheckFile(filepath.Join(dir, "guest.wasm")), shared().Check(guest())); err != nil {
 		t.Errorf("the guest: %v", err)
+	}
+}
+
+// A module of a few bytes must not have the runtime make room for what it merely announces, nor grow what is not memory.
+func TestAModuleCostsNoMoreThanItsSizeAndMemory(t *testing.T) {
+	t.Parallel()
+	const (
+		lots    = "\xff\xff\xff\xff\x0f" // 2^32-1
+		types   = "\x01\x04\x01\x60\x00\x00"
+		start   = "\x03\x02\x01\x00"
+		exports = "\x07\x0a\x01\x06_start\x00\x00"
+		code    = "\x0a\x04\x01\x02\x00\x0b"
+	)
+	modules := t.TempDir()
+	e := newExecutor(t, wasm.Config{Dir: modules})
+	for name, c := range map[string]struct{ module, says string }{
+		"params":    {empty + "\x01\x08\x01\x60" + lots + "\x00", "parameters announced"},
+		"results":   {empty + "\x01\x25\x01\x60\x00\x21" + strings.Repeat("\x7f", 33), "33 results"},
+		"imports":   {empty + types + "\x02\x05" + lots, "parts announced"},
+		"functions": {empty + types + "\x03\x05" + lots, "parts announced"},
+		"exports":   {empty + types + "\x07\x05" + lots, "parts announced"},
+		"names":     {empty + "\x00\x0c\x04name\x01\x05" + lots, "names announced"},
+		"locals":    {empty + types + start + exports + "\x0a\x0a\x01\x08\x01" + lots + "\x7f\x0b", "locals in a function"},
+		"table":     {empty + types + start + "\x04\x07\x01\x70\x00\x80\x80\x80\x40" + exports + code, "elements in tables"},
+		"elements":  {empty + types + start + "\x04\x04\x01\x70\x00\x00" + exports + "\x09\x0a\x01\x00\x41\x00\x0b" + lots + code, "elements announced"},
+		"cut":       {empty + "\x01\x7f\x01", "ends too early"},
+	} {
+		if err := os.WriteFile(filepath.Join(modules, name+".wasm"), []byte(c.module), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		flow := guest()
+		flow.WASM.Module = name + ".wasm"
+		if result, _ := run(t, e, flow); result.Reason != store.ReasonRefused || !result.Permanent || !strings.Contains(result.Err.Error(), c.says) {
+			t.Errorf("%s: got %+v, want an error that says %q", name, result, c.says)
+		}
+	}
+	// It traps unless table.grow by 2^28 elements has failed, and one by 10 has not.
+	const grows = "\x0a\x21\x01\x1f\x00" +
+		"\xd2\x00\x41\x80\x80\x80\x80\x01\xfc\x0f\x00\x41\x7f\x47\x04\x40\x00\x0b" +
+		"\xd2\x00\x41\x0a\xfc\x0f\x00\x04\x40\x00\x0b" + "\x0b"
+	grower := empty + types + start + "\x04\x04\x01\x70\x00\x00" + exports + "\x09\x05\x01\x03\x00\x01\x00" + grows
+	if err := os.WriteFile(filepath.Join(modules, "grower.wasm"), []byte(grower), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flow := guest()
+	flow.WASM.Module = "grower.wasm"
+	if result, log := run(t, e, flow); result.Err != nil {
+		t.Errorf("a table that grows: got %+v and %q", result, log)
 	}
 }
 

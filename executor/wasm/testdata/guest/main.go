@@ -42,6 +42,7 @@ func main() {
 		"read":   read,
 		"write":  write,
 		"list":   list,
+		"hoard":  hoard,
 		"reach":  reach,
 	}[os.Args[1]]
 	if !ok {
@@ -87,6 +88,22 @@ func list(args []string) {
 		entries, err := os.ReadDir(name)
 		fmt.Println(name, entries, err)
 	}
+}
+
+// hoard opens a file over and over and closes none, and then once more after it has closed one.
+func hoard(args []string) {
+	var open []*os.File
+	for range 100_000 {
+		file, err := os.Open(args[0])
+		if err != nil {
+			fmt.Println(len(open) > 0, err)
+			break
+		}
+		open = append(open, file)
+	}
+	_ = open[0].Close()
+	_, err := os.Open(args[0])
+	fmt.Println(err)
 }
 
 func reach([]string) {
