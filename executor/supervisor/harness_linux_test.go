@@ -305,15 +305,20 @@ func familyPIDs(t testing.TB, dir string) []int {
 // gone reports whether none of the processes lives, zombies not counted.
 func gone(pids ...int) bool {
 	for _, pid := range pids {
-		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		if err == nil {
-			state := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[0]
-			if state != "Z" && state != "X" {
-				return false
-			}
+		if now := state(pid); now != "" && now != "Z" && now != "X" {
+			return false
 		}
 	}
 	return true
+}
+
+// state is the letter that /proc has for what a process does, empty if there is none.
+func state(pid int) string {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return ""
+	}
+	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[0]
 }
 
 // worker starts this test binary as a worker of its own.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,8 +60,9 @@ var errMessage = errors.New("command cannot be sent to the supervisor")
 
 // link is one end of the socket. A message is its length in four bytes, big endian, with the descriptors; then JSON.
 type link struct {
-	conn    *net.UnixConn
-	sending sync.Mutex
+	conn     *net.UnixConn
+	patience time.Duration // how long the other side may leave a message lying; 0 is for ever
+	sending  sync.Mutex
 }
 
 // newLink takes over the file, which it closes.
@@ -78,7 +80,8 @@ func newLink(file *os.File) (*link, error) {
 	return &link{conn: socket}, nil
 }
 
-// send is safe for concurrent use.
+// send is safe for concurrent use. After an error that is not an errMessage nothing more can be sent: what the other side has of
+// the message is not a whole one.
 func (l *link) send(message any, files ...*os.File) error {
 	body, err := json.Marshal(message)
 	if err != nil {
@@ -98,6 +101,9 @@ func (l *link) send(message any, files ...*os.File) error {
 	head := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
 	l.sending.Lock()
 	defer l.sending.Unlock()
+	if l.patience > 0 {
+		_ = l.conn.SetWriteDeadline(time.Now().Add(l.patience)) // fails where it is closed, and so does the rest
+	}
 	if _, _, err := l.conn.WriteMsgUnix(head, rights, nil); err != nil { // four bytes are never cut
 		return err
 	}

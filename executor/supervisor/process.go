@@ -31,7 +31,7 @@ func (c *child) start(ctx context.Context, cmd Command) (*Process, error) {
 	p.run = c.next
 	c.processes[p.run] = p
 	c.mu.Unlock()
-	err := c.link.send(request{Op: opStart, Run: p.run, Command: &cmd, Until: bootTime(cmd.Until)}, cmd.Files...)
+	err := c.send(request{Op: opStart, Run: p.run, Command: &cmd, Until: bootTime(cmd.Until)}, cmd.Files...)
 	if err != nil {
 		c.mu.Lock()
 		delete(c.processes, p.run)
@@ -39,7 +39,7 @@ func (c *child) start(ctx context.Context, cmd Command) (*Process, error) {
 		if errors.Is(err, errMessage) {
 			return nil, err
 		}
-		return nil, errDying // what it has of the message is not a whole one
+		return nil, errDying
 	}
 	slow := time.AfterFunc(startPatience, c.replace)
 	defer slow.Stop()
@@ -100,7 +100,7 @@ func (p *Process) Terminate() { p.tell(request{Op: opTerminate}) }
 func (p *Process) Kill() {
 	p.tell(request{Op: opKill})
 	go func() {
-		late := time.NewTimer(2 * killPatience)
+		late := time.NewTimer(2 * p.child.patience)
 		defer late.Stop()
 		select {
 		case <-p.done:
@@ -116,5 +116,5 @@ func (p *Process) Extend(until time.Time) { p.tell(request{Op: opExtend, Until: 
 // tell fails where the supervisor is gone, and then so is the run.
 func (p *Process) tell(what request) {
 	what.Run = p.run
-	_ = p.child.link.send(what)
+	_ = p.child.send(what)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,6 +156,29 @@ func TestStrictSandboxHasNoCapabilitiesAndSaysWhatItApplied(t *testing.T) {
 		if !slices.Contains(j.Applied(), want) {
 			t.Errorf("applied %v, want %s", j.Applied(), want)
 		}
+	}
+}
+
+func TestCommandThatCannotStartTakesNoNamespacesFromLaterOnes(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	before := begin(t, s, strict(t, "true"))
+	before.wait()
+	if !slices.Contains(before.Applied(), "user namespace") {
+		t.Skip("no user namespaces here")
+	}
+	broken := strict(t, "")
+	broken.Path = filepath.Join(broken.Dir, "broken")
+	if err := os.WriteFile(broken.Path, []byte("neither a program nor a script"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := try(t, s, broken); !errors.Is(err, syscall.ENOEXEC) {
+		t.Errorf("got %v", err)
+	}
+	after := begin(t, s, strict(t, "true"))
+	after.wait()
+	if !slices.Equal(before.Applied(), after.Applied()) {
+		t.Errorf("applied %v before, and %v after", before.Applied(), after.Applied())
 	}
 }
 

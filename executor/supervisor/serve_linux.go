@@ -127,11 +127,21 @@ func (s *server) begin(asked request, files []*os.File) {
 	r := &run{server: s, id: asked.Run, command: *asked.Command, killed: make(chan string, 1)}
 	r.until.Store(asked.Until)
 	s.mu.Lock()
-	s.next++
-	r.mark = s.instance<<markBits | s.next%(1<<markBits)
+	r.mark = s.newMark()
 	s.runs[r.id], s.marks[r.mark] = r, r
 	s.mu.Unlock()
 	s.running.Go(func() { r.live(files) })
+}
+
+// newMark gives a mark that no run has: a run may outlast as many others as there are marks.
+func (s *server) newMark() uint64 {
+	for {
+		s.next++
+		mark := s.instance<<markBits | s.next%(1<<markBits)
+		if s.marks[mark] == nil {
+			return mark
+		}
+	}
 }
 
 func (s *server) forget(r *run) {

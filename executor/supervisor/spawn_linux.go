@@ -20,18 +20,23 @@ type born struct {
 // errNoUserNS is why a command was not started in a user namespace.
 var errNoUserNS = errors.New("no user namespace")
 
-// spawn starts the run's command, in namespaces where there may be some.
+// spawn starts the run's command, in namespaces where there may be some. That there may be none is believed for good only if the
+// system says so and the command starts without: a command that would not start anyway, or a lack that passes, must not take the
+// namespaces from all later runs.
 func (s *server) spawn(r *run, files []*os.File) (*born, error) {
 	s.mu.Lock()
 	without := s.noUserNS
 	s.mu.Unlock()
 	flags := namespaces(r.command.Sandbox, without)
 	b, err := s.spawnIn(r, files, flags)
-	if flags&unix.CLONE_NEWUSER != 0 && errors.Is(err, errNoUserNS) {
+	if flags&unix.CLONE_NEWUSER == 0 || !errors.Is(err, errNoUserNS) {
+		return b, err
+	}
+	lasting := errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS)
+	if b, err = s.spawnIn(r, files, namespaces(r.command.Sandbox, true)); err == nil && lasting {
 		s.mu.Lock()
 		s.noUserNS = true
 		s.mu.Unlock()
-		return s.spawnIn(r, files, namespaces(r.command.Sandbox, true))
 	}
 	return b, err
 }

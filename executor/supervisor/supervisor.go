@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ type Config struct {
 	Logger *slog.Logger // hears of supervisors that are gone; default slog.Default()
 	// WithoutCgroups has no control groups used, not even where this host has them: runs are ended by walking their trees.
 	WithoutCgroups bool
+
+	// patience is how long a supervisor may take to do as it is told; killPatience but in tests.
+	patience time.Duration
 }
 
 // ErrGone is why a command could not be started, or its run ended: the supervisor is gone. Another one is started.
@@ -46,6 +50,7 @@ func Start(cfg Config) (*Supervisor, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	cfg.patience = cmp.Or(cfg.patience, killPatience)
 	s := &Supervisor{cfg: cfg}
 	err := canSupervise()
 	if err == nil {
@@ -65,7 +70,7 @@ func (s *Supervisor) child() (*child, error) {
 		return nil, os.ErrClosed
 	}
 	if s.current == nil {
-		started, err := startChild(s.cfg.WithoutCgroups)
+		started, err := startChild(s.cfg)
 		if err != nil {
 			return nil, err
 		}
@@ -122,6 +127,8 @@ func (s *Supervisor) Close() error {
 		return nil
 	}
 	_ = c.link.conn.CloseWrite() // the supervisor sees this end as gone
+	frozen := time.AfterFunc(3*s.cfg.patience, c.replace)
+	defer frozen.Stop()
 	<-c.gone
 	return nil
 }
@@ -142,6 +149,7 @@ type child struct {
 	link     *link
 	instance uint64
 	gone     chan struct{} // closed when it and its runs are gone
+	patience time.Duration
 
 	mu        sync.Mutex
 	dead      bool
@@ -149,7 +157,7 @@ type child struct {
 	processes map[uint64]*Process
 }
 
-func startChild(withoutCgroups bool) (*child, error) {
+func startChild(cfg Config) (*child, error) {
 	instance := uint64(1)<<39 | rand.Uint64N(1<<39)
 	ours, theirs, err := Pair()
 	if err != nil {
@@ -157,7 +165,7 @@ func startChild(withoutCgroups bool) (*child, error) {
 	}
 	defer theirs.Close()
 	arguments := []string{supervisorName, fmt.Sprint(instance)}
-	if withoutCgroups {
+	if cfg.WithoutCgroups {
 		arguments = append(arguments, argWithoutCgroups)
 	}
 	cmd := &exec.Cmd{
@@ -169,8 +177,9 @@ func startChild(withoutCgroups bool) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	c := &child{cmd: cmd, instance: instance, gone: make(chan struct{}), processes: map[uint64]*Process{}}
+	c := &child{cmd: cmd, instance: instance, gone: make(chan struct{}), patience: cfg.patience, processes: map[uint64]*Process{}}
 	if c.link, err = newLink(ours); err == nil {
+		c.link.patience = cfg.patience
 		err = c.awaitReady()
 	}
 	if err != nil {
@@ -195,6 +204,15 @@ func keepEnviron(environ []string) []string {
 
 // replace kills the supervisor process, which follow notices.
 func (c *child) replace() { _ = c.cmd.Process.Kill() }
+
+// send tells the supervisor process something. One that does not take it in time (it may be frozen) is replaced.
+func (c *child) send(what request, files ...*os.File) error {
+	err := c.link.send(what, files...)
+	if err != nil && !errors.Is(err, errMessage) {
+		c.replace()
+	}
+	return err
+}
 
 func (c *child) awaitReady() error {
 	_ = c.link.conn.SetReadDeadline(time.Now().Add(startPatience))

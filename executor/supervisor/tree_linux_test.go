@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -168,6 +169,45 @@ func TestDeadSupervisorTakesItsRunsAlongAndIsReplaced(t *testing.T) {
 			t.Errorf("the next one: %+v, %q", end, output)
 		}
 	})
+}
+
+// A command under the standard sandbox may stop its parent, which has the same user.
+func TestFrozenSupervisorIsReplacedAlsoWhereItsSocketIsFull(t *testing.T) {
+	t.Parallel()
+	s, err := supervisor.Start(supervisor.WithPatience(supervisor.Config{Logger: slog.New(slog.DiscardHandler)}, 500*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	j := begin(t, s, command(t, "kill -STOP $PPID; sleep 300"))
+	eventually(t, "the supervisor is frozen", func() bool { return state(s.PID()) == "T" })
+	go func() {
+		for range 2000 { // far more than a socket holds
+			j.Extend(time.Now().Add(time.Hour))
+		}
+	}()
+	if end, _ := j.wait(); end.Killed != supervisor.KilledLost {
+		t.Errorf("got %+v", end)
+	}
+	if end, output := run(t, s, command(t, "echo again")); end.Code != 0 || output != "again\n" {
+		t.Errorf("the next one: %+v, %q", end, output)
+	}
+}
+
+func TestClosingEndsAFrozenSupervisor(t *testing.T) {
+	t.Parallel()
+	s, err := supervisor.Start(supervisor.WithPatience(supervisor.Config{Logger: slog.New(slog.DiscardHandler)}, 100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := begin(t, s, command(t, "kill -STOP $PPID; sleep 300"))
+	eventually(t, "the supervisor is frozen", func() bool { return state(s.PID()) == "T" })
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if end, _ := j.wait(); end.Killed != supervisor.KilledLost {
+		t.Errorf("got %+v", end)
+	}
 }
 
 func TestClosingEndsAllRuns(t *testing.T) {
