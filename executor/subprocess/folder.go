@@ -125,26 +125,3 @@ func (f *folder) remove() error {
 	defer closeFile(f.lock)
 	return removeFolder(filepath.Dir(f.path), filepath.Base(f.path))
 }
-
-// removeFolder deletes the folder name in dir. Its first try fails where the command left folders that it may not write
-// to, or where a process that was just killed still wrote; then all folders are opened up, and it tries again.
-func removeFolder(dir, name string) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if root.RemoveAll(name) == nil {
-		return nil
-	}
-	_ = fs.WalkDir(root.FS(), name, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			err = root.Chmod(path, 0o700) // before it is read
-		}
-		if err != nil {
-			return fs.SkipDir // the RemoveAll below says what is wrong
-		}
-		return nil
-	})
-	return root.RemoveAll(name)
-}

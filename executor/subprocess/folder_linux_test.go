@@ -4,10 +4,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // asNobody runs f on a thread that the file system treats as an ordinary user's: root could remove anything. The
@@ -64,4 +68,49 @@ func TestFolderOfAnOrdinaryUserIsRemovedAlthoughFoldersInItAreReadOnly(t *testin
 			t.Errorf("the folder is still there: %v", err)
 		}
 	})
+}
+
+// deepEnv has a test remove the deep folder of this name, in a process that may have few descriptors.
+const deepEnv = "SUBPROCESS_TEST_DEEP"
+
+func TestDeepFoldersAreRemovedWithFewDescriptors(t *testing.T) {
+	if dir := os.Getenv(deepEnv); dir != "" {
+		if err := removeFolder(filepath.Dir(dir), filepath.Base(dir)); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	t.Parallel()
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "run")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	deepen(t, dir, 500)
+	cmd := exec.Command("sh", "-c", `ulimit -n 64; exec "$0" "$@"`, os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), deepEnv+"="+dir)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// deepen makes folders in one another, each with a file, a link and an empty folder, deeper than any path is long.
+func deepen(t *testing.T, dir string, depth int) {
+	t.Helper()
+	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	name := strings.Repeat("a", 50)
+	for range depth {
+		if err == nil {
+			err = errors.Join(unix.Mkdirat(at, name, 0o700), unix.Mkdirat(at, "empty", 0), unix.Symlinkat("/", at, "link"), unix.Mknodat(at, "file", unix.S_IFREG, 0))
+		}
+		inner, openErr := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		err = errors.Join(err, openErr, unix.Close(at))
+		at = inner
+	}
+	if err = errors.Join(err, unix.Close(at)); err != nil {
+		t.Fatal(err)
+	}
 }

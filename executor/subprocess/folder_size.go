@@ -1,6 +1,8 @@
 package subprocess
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -29,8 +31,8 @@ func (f *folder) watch(limit store.Size, ended <-chan struct{}, over chan<- *exc
 			case <-ended:
 				last = true
 			}
-			if size := f.size(int64(limit)); size > int64(limit) {
-				over <- &exceeded{limitFolder, "more", limit.String()}
+			if found := f.tooMuch(int64(limit)); found != "" {
+				over <- &exceeded{limitFolder, found, limit.String()}
 				return
 			}
 		}
@@ -38,29 +40,70 @@ func (f *folder) watch(limit store.Size, ended <-chan struct{}, over chan<- *exc
 	return watched
 }
 
-// size is what the folder takes on the disk, counted until it is above the limit. What cannot be looked into is not counted.
-func (f *folder) size(limit int64) int64 {
+// maxDepth is how deep folders may be in one another: looking into them takes a descriptor for each.
+const maxDepth = 100
+
+// tooMuch says what of the folder is beyond the limit, or gives nothing.
+func (f *folder) tooMuch(limit int64) (found string) {
 	root, err := os.OpenRoot(f.path)
 	if err != nil {
-		return 0
+		return ""
 	}
-	defer root.Close()
-	var total int64
-	_ = fs.WalkDir(root.FS(), ".", func(_ string, entry fs.DirEntry, err error) error {
+	m := &measure{left: limit}
+	m.add(root, maxDepth)
+	switch {
+	case m.deep:
+		return fmt.Sprintf("more than %d folders in one another", maxDepth)
+	case m.left < 0:
+		return "more"
+	}
+	return ""
+}
+
+// measure is what is left of a limit, in bytes on the disk.
+type measure struct {
+	left int64
+	deep bool
+}
+
+// add counts what is in a folder, which it closes, until the limit is passed.
+func (m *measure) add(dir *os.Root, depth int) {
+	defer dir.Close()
+	list, err := dir.Open(".")
+	if err != nil {
+		return
+	}
+	var folders []string
+	for m.left >= 0 {
+		entries, err := list.ReadDir(readAtOnce)
+		for _, entry := range entries {
+			info, err := dir.Lstat(entry.Name())
+			if err != nil {
+				continue // it has gone
+			}
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+				m.left -= max(stat.Blocks*512, 512) // a file without content takes some, too
+			}
+			if info.IsDir() {
+				folders = append(folders, entry.Name())
+			}
+		}
 		if err != nil {
-			return nil
+			break
 		}
-		info, err := entry.Info()
-		if err != nil {
-			return nil // it has gone
+	}
+	_ = list.Close() // it was read only
+	for _, name := range folders {
+		if m.deep = m.deep || depth == 0; m.deep || m.left < 0 {
+			return
 		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			total += max(stat.Blocks*512, 1) // a file without content takes some, too
+		inner, err := dir.OpenRoot(name)
+		if errors.Is(err, fs.ErrPermission) { // an ordinary user may shut even a folder of their own
+			_ = dir.Chmod(name, 0o700)
+			inner, err = dir.OpenRoot(name)
 		}
-		if total > limit {
-			return fs.SkipAll
+		if err == nil {
+			m.add(inner, depth-1)
 		}
-		return nil
-	})
-	return total
+	}
 }

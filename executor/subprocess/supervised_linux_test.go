@@ -33,6 +33,7 @@ func TestExceededLimitIsNamedInTheRunsError(t *testing.T) {
 		"file size":                    {"head -c 3000000 /dev/zero >large", store.Limits{FileSize: 1 << 20}, "limit of file_size exceeded"},
 		"output":                       {"exec yes", store.Limits{Output: 1 << 20}, "limit of output exceeded: found more, allowed 1MiB"},
 		"a folder":                     {"while :; do head -c 300000 /dev/zero >$(mktemp ./XXXXXX); done", store.Limits{Folder: 2 << 20}, "limit of folder exceeded: found more, allowed 2MiB"},
+		"folders in one another":       {"while mkdir a; do cd a; done; sleep 300", store.Limits{Folder: 1 << 30}, "limit of folder exceeded: found more than 100 folders in one another"},
 		"a folder, in the last moment": {"head -c 3000000 /dev/zero >large", store.Limits{Folder: 1 << 20}, "limit of folder exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
