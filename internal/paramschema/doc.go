@@ -1,7 +1,8 @@
 // Package paramschema checks the parameters of a run against the JSON Schema (draft 2020-12) of its flow. Both come from
 // outside, so what holds is said for any bytes: Compile and Check end, do not panic, and read nothing but what they are
 // given. A schema refers to itself only ("#/$defs/day"); it names neither files nor addresses. Patterns are regular
-// expressions of Go, which take linear time. format is checked, not only noted.
+// expressions of Go, which take a time that grows with the pattern and with the text. format is checked, not only noted. What
+// would take long (many values against long lists, long texts against large patterns, references that multiply) is refused.
 package paramschema
 
 import (
@@ -11,10 +12,11 @@ import (
 
 // Bounds of what is accepted.
 const (
-	MaxSchema   = 64 << 10 // bytes of a schema
-	MaxParams   = 64 << 10 // bytes of parameters
-	MaxProblems = 50       // that are told of; more say the same
-	maxSteps    = 200_000  // subschemas that are tried in one check
+	MaxSchema   = 64 << 10  // bytes of a schema
+	MaxParams   = 64 << 10  // bytes of parameters
+	MaxProblems = 50        // that are told of; more say the same
+	maxSteps    = 200_000   // subschemas that are tried in one check; a pattern counts by its size and the text's
+	maxCompared = 100 << 20 // values that are compared with what a schema lists; see listCost
 
 	maxDigits   = 400 // of a number, and its exponent: what is longer is no quantity, and slow to compare
 	maxExponent = 400

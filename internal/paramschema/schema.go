@@ -16,6 +16,8 @@ const location = "systole:params"
 type Schema struct {
 	compiled *jsonschema.Schema
 
+	lists int // what the lists in it cost each value that is held against them, see listCost
+
 	mu    sync.Mutex // guards steps, so a whole check
 	steps *steps
 }
@@ -38,11 +40,12 @@ func Compile(schema json.RawMessage) (compiled *Schema, err error) {
 			compiled, err = nil, Error{{root, "a schema that cannot be read", "a JSON Schema (2020-12)"}}
 		}
 	}()
-	s := &Schema{steps: &steps{}}
+	s := &Schema{lists: listCost(document), steps: &steps{left: maxSteps}}
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.UseLoader(refuse{})
 	compiler.AssertFormat()
+	compiler.UseRegexpEngine(s.steps.pattern)
 	compiler.RegisterVocabulary(s.steps.vocabulary())
 	compiler.AssertVocabs()
 	if err := compiler.AddResource(location, document); err != nil {
@@ -67,12 +70,16 @@ func (s *Schema) Check(params json.RawMessage) (problems []Problem) {
 	if len(problems) > 0 {
 		return problems
 	}
+	tooMuch := []Problem{{root, "parameters that cannot be checked", "what a simpler schema can check"}}
+	if s.lists*values(document) > maxCompared {
+		return tooMuch
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.steps.left = maxSteps
 	defer func() {
 		if fault := recover(); fault != nil {
-			problems = []Problem{{root, "parameters that cannot be checked", "what a simpler schema can check"}}
+			problems = tooMuch
 		}
 	}()
 	var invalid *jsonschema.ValidationError

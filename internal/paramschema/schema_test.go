@@ -155,6 +155,37 @@ func TestASchemaThatWouldTakeForeverEnds(t *testing.T) {
 	}
 }
 
+// What takes long is refused before it is done: without that each of these takes from seconds to hours.
+func TestParametersThatWouldTakeLongAreRefused(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 60_000)
+	list := func(item string, n int) string { return strings.TrimSuffix(strings.Repeat(item+",", n), ",") }
+	names := make([]string, 6000)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"n%d"`, i)
+	}
+	for name, c := range map[string]struct{ schema, params string }{
+		"a large pattern":      {`{"properties":{"x":{"pattern":"` + strings.Repeat("((a?){100}){10}", 20) + `b"}}}`, `{"x":"` + long + `"}`},
+		"many patterns":        {`{"$defs":{"p":{"pattern":"(a|b)*c"}},"properties":{"x":{"allOf":[` + list(`{"$ref":"#/$defs/p"}`, 2500) + `]}}}`, `{"x":"` + long + `"}`},
+		"patterns to read":     {`{"$defs":{"p":{"format":"regex"}},"properties":{"x":{"allOf":[` + list(`{"$ref":"#/$defs/p"}`, 2500) + `]}}}`, `{"x":"` + long + `"}`},
+		"a long list":          {`{"properties":{"x":{"items":{"enum":[` + list("12345", 10_000) + `]}}}}`, `{"x":[` + list("23456", 10_000) + `]}`},
+		"much that is missing": {`{"properties":{"x":{"items":{"required":[` + strings.Join(names, ",") + `]}}}}`, `{"x":[` + list("{}", 20_000) + `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			problems := compile(t, c.schema).Check(json.RawMessage(c.params))
+			if len(problems) != 1 || problems[0].Found != "parameters that cannot be checked" {
+				t.Errorf("%v", problems)
+			}
+		})
+	}
+	// What people write is checked.
+	countries := compile(t, `{"properties":{"x":{"items":{"enum":[`+list(`"DE"`, 250)+`],"pattern":"^[A-Z]{2}$"}}}}`)
+	if problems := countries.Check(json.RawMessage(`{"x":[` + list(`"DE"`, 10_000) + `]}`)); len(problems) > 0 {
+		t.Errorf("%v", problems)
+	}
+}
+
 func TestManyProblemsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := compile(t, `{"additionalProperties":{"type":"string"}}`)
