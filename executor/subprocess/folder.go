@@ -92,7 +92,7 @@ func (f *folder) cursor() (*string, error) {
 		return nil, err
 	}
 	if !found.Mode().IsRegular() {
-		return nil, fmt.Errorf("found %s, allowed is a regular file", found.Mode().Type())
+		return nil, fmt.Errorf("found %s, allowed is a regular file", kind(found.Mode()))
 	}
 	text, err := readCursor(root, found)
 	if err != nil {
@@ -100,6 +100,19 @@ func (f *folder) cursor() (*string, error) {
 	}
 	text = strings.TrimSuffix(text, "\n")
 	return &text, nil
+}
+
+// kind says in words what a file is that is no regular one.
+func kind(mode fs.FileMode) string {
+	switch mode.Type() {
+	case fs.ModeDir:
+		return "a folder"
+	case fs.ModeSymlink:
+		return "a symbolic link"
+	case fs.ModeNamedPipe:
+		return "a pipe"
+	}
+	return "a special file"
 }
 
 // readCursor reads the file that was found, and no other that was put in its place since; a pipe there would not

@@ -53,8 +53,10 @@ func (r *remover) remove(name string) error {
 		}
 		problems = errors.Join(problems, err)
 	}
-	if r.pit != "" && problems == nil {
-		problems = gone(r.root.Remove(r.pit))
+	if r.pit != "" {
+		if err := gone(r.root.Remove(r.pit)); problems == nil {
+			problems = err
+		}
 	}
 	return problems
 }

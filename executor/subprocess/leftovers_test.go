@@ -46,6 +46,18 @@ func TestRunsLeaveNoDescriptorChildOrFolderBehind(t *testing.T) {
 	}
 }
 
+func TestCommandLeavesNoFileThatCannotBeDeleted(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("chattr"); err != nil || os.Geteuid() != 0 {
+		t.Skip("only root can try, with chattr")
+	}
+	f := newFixture(t, "touch file; chattr +i file && echo done; chattr +a .; true")
+	t.Cleanup(func() { _ = exec.Command("chattr", "-R", "-ia", f.tempDir).Run() })
+	if result, log := f.run(t); result.Err != nil || strings.Contains(log, "done") {
+		t.Errorf("got %+v, %q", result, log)
+	}
+}
+
 func descriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

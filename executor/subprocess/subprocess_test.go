@@ -301,9 +301,9 @@ func TestCommandLeavesItsCursorInAFile(t *testing.T) {
 		{"of the largest size", `head -c 65536 /dev/zero | tr '\0' c > "$SYSTOLE_CURSOR_OUT"`, text(strings.Repeat("c", 65536)), ""},
 		{"the run failed", `echo 42 > "$SYSTOLE_CURSOR_OUT"; exit 1`, nil, "exit code 1"},
 		{"too large", `head -c 70000 /dev/zero > "$SYSTOLE_CURSOR_OUT"`, nil, "more than 65536 bytes"},
-		{"a link to a secret", `ln -s /etc/passwd "$SYSTOLE_CURSOR_OUT"`, nil, "allowed is a regular file"},
-		{"a pipe that nobody writes to", `mkfifo "$SYSTOLE_CURSOR_OUT"`, nil, "allowed is a regular file"},
-		{"a folder", `mkdir "$SYSTOLE_CURSOR_OUT"`, nil, "allowed is a regular file"},
+		{"a link to a secret", `ln -s /etc/passwd "$SYSTOLE_CURSOR_OUT"`, nil, "found a symbolic link, allowed is a regular file"},
+		{"a pipe that nobody writes to", `mkfifo "$SYSTOLE_CURSOR_OUT"`, nil, "found a pipe, allowed is a regular file"},
+		{"a folder", `mkdir "$SYSTOLE_CURSOR_OUT"`, nil, "found a folder, allowed is a regular file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

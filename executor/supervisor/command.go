@@ -87,7 +87,7 @@ type End struct {
 	Stuck bool `json:"stuck,omitempty"`
 
 	CPU    time.Duration `json:"cpu"`    // of all processes that were waited for or seen
-	Memory int64         `json:"memory"` // bytes at the peak: of the largest process, or of all together as far as seen
+	Memory int64         `json:"memory"` // bytes at the peak: of the largest process, or of all together, as far as seen; 0 is too little or too short
 	// OpenFiles is the most that one process was seen to have.
 	OpenFiles int `json:"open_files,omitempty"`
 }

@@ -153,11 +153,17 @@ type usage struct {
 	openFiles int
 }
 
+// account adds what a process has used that was waited for. Its peak of memory starts with what the supervisor has, of which it
+// was a copy before it became the command: a peak that is no higher than the supervisor's own says nothing.
 func (u *usage) account(used syscall.Rusage) {
+	var own syscall.Rusage
+	known := syscall.Getrusage(syscall.RUSAGE_SELF, &own) == nil && used.Maxrss > own.Maxrss
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.cpu += time.Duration(used.Utime.Nano() + used.Stime.Nano())
-	u.memory = max(u.memory, used.Maxrss<<10)
+	if known {
+		u.memory = max(u.memory, used.Maxrss<<10)
+	}
 }
 
 // look notes what the processes use now, and gives the limit that this exceeds, if any.

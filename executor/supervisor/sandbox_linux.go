@@ -78,11 +78,12 @@ func (s *server) confine(box Sandbox, flags uintptr) (applied []string, err erro
 }
 
 // hostCapabilities are those with which a command that root runs could look into the worker (newer kernels let CAP_PERFMON do
-// that, too), raise its limits, or take over the kernel. What is left are those over files, networks and ordinary processes.
+// that, too), raise its limits, take over the kernel, or leave files that nobody can delete. What is left are those over files,
+// networks and ordinary processes.
 func hostCapabilities() []int {
 	return []int{
 		unix.CAP_SYS_PTRACE, unix.CAP_PERFMON, unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE, unix.CAP_SYS_MODULE, unix.CAP_SYS_RAWIO,
-		unix.CAP_SYS_BOOT, unix.CAP_BPF, unix.CAP_MAC_ADMIN, unix.CAP_MAC_OVERRIDE,
+		unix.CAP_SYS_BOOT, unix.CAP_BPF, unix.CAP_MAC_ADMIN, unix.CAP_MAC_OVERRIDE, unix.CAP_LINUX_IMMUTABLE,
 	}
 }
 

@@ -48,9 +48,19 @@ func TestProgramThatCannotBeStartedIsAnErrorOfTheSystem(t *testing.T) {
 
 func TestCPUTimeAndPeakMemoryOfAllProcessesAreTold(t *testing.T) {
 	t.Parallel()
-	end, _ := run(t, start(t), command(t, `i=0; (while [ $i -lt 100000 ]; do i=$((i+1)); done); head -c 20000000 /dev/zero | tail -c 20000000 >/dev/null`))
-	if end.Code != 0 || end.CPU < 10*time.Millisecond || end.Memory < 15<<20 {
+	end, _ := run(t, start(t), command(t, `i=0; (while [ $i -lt 100000 ]; do i=$((i+1)); done); head -c 150000000 /dev/zero | tail -c 150000000 >/dev/null`))
+	if end.Code != 0 || end.CPU < 10*time.Millisecond || end.Memory < 140<<20 {
 		t.Errorf("got %+v", end)
+	}
+}
+
+// A supervisor has tens of megabytes itself.
+func TestCommandIsNotBlamedForTheMemoryOfItsSupervisor(t *testing.T) {
+	t.Parallel()
+	cmd := command(t, "exit 7")
+	cmd.Limits.Memory = 12 << 20
+	if end, _ := run(t, start(t), cmd); end.Code != 7 || end.Exceeded != nil || end.Memory > 8<<20 {
+		t.Errorf("got %+v (exceeded %+v)", end, end.Exceeded)
 	}
 }
 

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -63,8 +64,10 @@ type blockedError struct {
 const blockedAllowed = "public addresses, and those in the networks of executor.http.allow"
 
 func (e *blockedError) Error() string {
-	return fmt.Sprintf("found %s, %s, allowed are %s", e.address, e.what, blockedAllowed)
+	return "found " + e.found() + ", allowed are " + blockedAllowed
 }
+
+func (e *blockedError) found() string { return fmt.Sprintf("%s, %s", e.address, e.what) }
 
 // check gives a *blockedError for an address that no request may go to. An IPv4 address that is written as an IPv6 one is
 // that IPv4 address.
@@ -106,8 +109,9 @@ func CheckAddress(flow store.DataFlow, allow []netip.Prefix) error {
 		return nil // which Validate refuses
 	}
 	for _, address := range literal(target.Hostname()) {
-		if err := (addresses{allow}).check(address); err != nil {
-			return store.InvalidError{{Field: "http.url", Found: fmt.Sprintf("%v", err), Allowed: blockedAllowed}}
+		var blocked *blockedError
+		if errors.As((addresses{allow}).check(address), &blocked) {
+			return store.InvalidError{{Field: "http.url", Found: blocked.found(), Allowed: blockedAllowed}}
 		}
 	}
 	return nil
