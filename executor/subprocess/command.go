@@ -92,6 +92,9 @@ func environment(task executor.Task, path string, folder *folder) ([]string, err
 		if err != nil {
 			return nil, fmt.Errorf("set %s: %w", name, err)
 		}
+		if strings.ContainsRune(value, 0) { // only a secret can have one here
+			return nil, executor.Permanent(fmt.Errorf("set %s: found a NUL byte in %s, allowed is text without one", name, setting))
+		}
 		env = append(env, name+"="+value)
 	}
 	env = append(env, task.Environment()...)
@@ -100,8 +103,16 @@ func environment(task executor.Task, path string, folder *folder) ([]string, err
 
 // startError says why a found program did not start, and whether it ever would: a lack of processes, memory or
 // descriptors passes, a wrong file does not.
-func startError(err error) error {
+func startError(err error, sandbox string) error {
 	err = fmt.Errorf("start command: %w", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%w (the program is there; what its first line, #!, or the program itself asks for is not)", err)
+	case errors.Is(err, syscall.EACCES) && sandbox == store.SandboxStrict:
+		err = fmt.Errorf("%w (under strict, what its first line, #!, or the program itself asks for has to be under files.read, too)", err)
+	case errors.Is(err, syscall.ENOEXEC):
+		err = fmt.Errorf("%w (it is no program of this machine's kind, nor does its first line start with #!)", err)
+	}
 	for _, lasting := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.ENOEXEC, syscall.E2BIG, syscall.EINVAL} {
 		if errors.Is(err, lasting) {
 			return executor.Permanent(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/systole-run/systole/executor"
+	"github.com/systole-run/systole/executor/secrets"
 	"github.com/systole-run/systole/executor/subprocess"
 	"github.com/systole-run/systole/store"
 )
@@ -78,8 +79,8 @@ func TestCommandThatCannotBeStartedIsRefusedForGood(t *testing.T) {
 		{"no such file", []string{"./missing.sh"}, "", "missing.sh: no such file"},
 		{"not executable", []string{"./plain.txt"}, "", "permission denied"},
 		{"a folder", []string{"./"}, "", "is a directory"},
-		{"no such interpreter", []string{"./script"}, "", "no such file"},
-		{"no program at all", []string{"./garbage"}, "", "exec format error"},
+		{"no such interpreter", []string{"./script"}, "", "no such file or directory (the program is there; what its first line, #!,"},
+		{"no program at all", []string{"./garbage"}, "", "exec format error (it is no program of this machine's kind,"},
 		{"no such folder", []string{"true"}, filepath.Join(home, "missing"), "find dir"},
 		{"a file as its folder", []string{"true"}, filepath.Join(home, "plain.txt"), "allowed is a folder"},
 		{"arguments too long", []string{"true", strings.Repeat("x", 1<<20)}, "", "argument list too long"},
@@ -98,5 +99,21 @@ func TestCommandThatCannotBeStartedIsRefusedForGood(t *testing.T) {
 				t.Errorf("got %+v, want an error with %q", result, c.want)
 			}
 		})
+	}
+}
+
+func TestSecretThatNoEnvironmentCanHoldIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "true")
+	f.task.Flow.Exec.Env = map[string]string{"KEY": "secret:binary"}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "binary"), "ab\x00cd", 0o600)
+	s, err := secrets.New(secrets.Config{Allow: []string{"*/orders secret:binary"}, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := s.Guard(f).Execute(t.Context(), f.task)
+	if result.Reason != store.ReasonRefused || result.Err == nil || result.Err.Error() != "set KEY: found a NUL byte in secret:binary, allowed is text without one" {
+		t.Errorf("got %+v", result)
 	}
 }

@@ -174,7 +174,7 @@ func (e *Executor) run(ctx context.Context, task executor.Task, cmd command) exe
 
 	process, err := e.start(ctx, task, cmd, []*os.File{input, output.stdout.write, output.stderr.write})
 	if err != nil {
-		return refused(startError(err))
+		return refused(startError(err, cmd.level))
 	}
 	output.follow()
 	watched := cmd.folder.watch(cmd.limits.Folder, process.done(), over)

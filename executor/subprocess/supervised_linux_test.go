@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -110,6 +111,30 @@ func TestStrictSandboxLeavesTheRunFolderAndWhatTheFlowLists(t *testing.T) {
 	spec.Files.Read[0] = listed + "/missing"
 	if result, _ := f.run(t); result.Reason != store.ReasonRefused || !strings.Contains(fmt.Sprint(result.Err), "missing") {
 		t.Errorf("a listed path that is not there: %+v", result)
+	}
+}
+
+func TestStrictSandboxSaysThatAnInterpreterHasToBeListed(t *testing.T) {
+	t.Parallel()
+	if host := supervisor.Probe(); host.Strict != nil {
+		t.Skip("this host has no strict sandbox: ", host.Strict)
+	}
+	home := t.TempDir()
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(home, "elsewhere", "sh"), string(shell), 0o755)
+	write(t, filepath.Join(home, "jobs", "script"), "#!"+home+"/elsewhere/sh\n", 0o755)
+	f := newFixture(t, "")
+	f.task.Flow.Exec.Command, f.task.Flow.Exec.Sandbox = []string{filepath.Join(home, "jobs", "script")}, store.SandboxStrict
+	result, _ := f.run(t)
+	if result.Reason != store.ReasonRefused || !result.Permanent || !strings.Contains(result.Err.Error(), "has to be under files.read, too") {
+		t.Errorf("got %+v", result)
+	}
+	f.task.Flow.Exec.Files = &store.ExecFiles{Read: []string{filepath.Join(home, "elsewhere")}}
+	if result, _ := f.run(t); result.Err != nil {
+		t.Errorf("where it is listed: got %+v", result)
 	}
 }
 
