@@ -173,7 +173,7 @@ func explain(out io.Writer, runs []store.Run) error {
 	for _, run := range runs {
 		if run.Status == store.StatusFailed && !told[run.Flow] {
 			told[run.Flow] = true
-			fmt.Fprintf(out, "  %s: %.70s\n", run.Flow, run.Error)
+			fmt.Fprintf(out, "  %s: %s\n", run.Flow, run.Error)
 		}
 	}
 	_, err := fmt.Fprintln(out, "\nNext: go run ./cmd/systole dev --flows examples/flows")
