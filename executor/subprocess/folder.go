@@ -79,7 +79,7 @@ func (f *folder) input(params []byte) (*os.File, error) {
 // cursor is what the command left as its new cursor, without the newline that echo adds; nil if it left nothing. A file
 // that exists counts, even an empty one: that is how a flow starts over.
 func (f *folder) cursor() (*string, error) {
-	root, err := os.OpenRoot(f.path)
+	root, err := f.open()
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +100,23 @@ func (f *folder) cursor() (*string, error) {
 	}
 	text = strings.TrimSuffix(text, "\n")
 	return &text, nil
+}
+
+// open gives the folder itself, and not what the command may have put in its place.
+func (f *folder) open() (*os.Root, error) {
+	root, err := os.OpenRoot(f.path)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := root.Stat(".")
+	made, lockErr := f.lock.Stat()
+	if err := errors.Join(err, lockErr); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	if !os.SameFile(opened, made) {
+		return nil, errors.Join(errors.New("the run folder was replaced"), root.Close())
+	}
+	return root, nil
 }
 
 // kind says in words what a file is that is no regular one.

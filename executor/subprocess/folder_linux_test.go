@@ -70,6 +70,38 @@ func TestFolderOfAnOrdinaryUserIsRemovedAlthoughFoldersInItAreReadOnly(t *testin
 	})
 }
 
+// A command may have renamed its run folder, and put a link to another's in its place.
+func TestFolderThatWasReplacedIsNotTakenForTheRuns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	f, err := newFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		os.Mkdir(other, 0o755), os.WriteFile(filepath.Join(other, "cursor"), []byte("another's"), 0o600),
+		os.Rename(f.path, f.path+"-away"), os.Symlink("other", f.path),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if cursor, err := f.cursor(); err == nil || cursor != nil {
+		t.Errorf("read a cursor: %v, %v", cursor, err)
+	}
+	if err := f.remove(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(f.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the link is still there: %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(other, "cursor")); string(text) != "another's" {
+		t.Errorf("the other folder: %q, %v", text, err)
+	}
+	if info, err := os.Stat(other); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("the other folder: %v, %v", info, err)
+	}
+}
+
 // deepEnv has a test remove the deep folder of this name, in a process that may have few descriptors.
 const deepEnv = "SUBPROCESS_TEST_DEEP"
 

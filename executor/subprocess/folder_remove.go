@@ -33,17 +33,21 @@ func removeFolder(dir, name string) error {
 	return err
 }
 
-// remover deletes a folder and all that is in it. A folder that is not empty is moved out of the one that it is in before it is
-// looked into: so no depth takes more than a few descriptors, or longer than its number of folders.
+// remover deletes a folder and all that is in it. A folder that is not empty is moved to a place of the worker's own before it is
+// looked into: so no depth takes more than a few descriptors, or longer than its number of folders, and what was put in its place,
+// such as a link, is not taken for it.
 type remover struct {
 	root *os.Root
 	pit  string   // where folders are moved to, a run folder to whoever finds it; empty before there is one
-	next []string // folders that are to be deleted
+	next []string // folders in it that are to be deleted
 }
 
 func (r *remover) remove(name string) error {
-	var problems error
-	for r.next = []string{name}; len(r.next) > 0; {
+	if gone(r.root.Remove(name)) == nil {
+		return nil
+	}
+	problems := r.move(name)
+	for len(r.next) > 0 {
 		last := len(r.next) - 1
 		folder := r.next[last]
 		r.next = r.next[:last]
@@ -61,7 +65,7 @@ func (r *remover) remove(name string) error {
 	return problems
 }
 
-// clear takes everything out of a folder.
+// clear takes everything out of a folder that has been moved.
 func (r *remover) clear(folder string) error {
 	if err := r.root.Chmod(folder, 0o700); err != nil {
 		return gone(err)
@@ -111,12 +115,20 @@ func (r *remover) move(folder string) error {
 		}
 		r.pit = pit
 	}
-	if err := r.root.Chmod(folder, 0o700); err != nil { // else an ordinary user may not move it
+	to := path.Join(r.pit, rand.Text())
+	err := r.root.Rename(folder, to)
+	if errors.Is(err, fs.ErrPermission) { // an ordinary user may not move a folder that they may not write to
+		err = errors.Join(r.root.Chmod(folder, 0o700), r.root.Rename(folder, to))
+	}
+	if err != nil {
 		return gone(err)
 	}
-	to := path.Join(r.pit, rand.Text())
-	if err := r.root.Rename(folder, to); err != nil {
-		return gone(err)
+	found, err := r.root.Lstat(to)
+	if err != nil {
+		return err
+	}
+	if !found.IsDir() {
+		return r.root.Remove(to)
 	}
 	r.next = append(r.next, to)
 	return nil

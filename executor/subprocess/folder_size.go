@@ -45,7 +45,7 @@ const maxDepth = 100
 
 // tooMuch says what of the folder is beyond the limit, or gives nothing.
 func (f *folder) tooMuch(limit int64) (found string) {
-	root, err := os.OpenRoot(f.path)
+	root, err := f.open()
 	if err != nil {
 		return ""
 	}
