@@ -37,7 +37,7 @@ func Compile(schema json.RawMessage) (compiled *Schema, err error) {
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
-			compiled, err = nil, Error{{root, "a schema that cannot be read", "a JSON Schema (2020-12)"}}
+			compiled, err = nil, Error{{root, "a schema that cannot be read", "a JSON Schema (2020-12), with patterns of moderate size"}}
 		}
 	}()
 	s := &Schema{lists: listCost(document), steps: &steps{left: maxSteps}}

@@ -166,6 +166,7 @@ func TestParametersThatWouldTakeLongAreRefused(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ schema, params string }{
 		"a large pattern":      {`{"properties":{"x":{"pattern":"` + strings.Repeat("((a?){100}){10}", 20) + `b"}}}`, `{"x":"` + long + `"}`},
+		"patterns to make":     {`{"properties":{"x":{"format":"regex"}}}`, `{"x":"` + strings.Repeat("((a?){100}){10}", 500) + `"}`},
 		"many patterns":        {`{"$defs":{"p":{"pattern":"(a|b)*c"}},"properties":{"x":{"allOf":[` + list(`{"$ref":"#/$defs/p"}`, 2500) + `]}}}`, `{"x":"` + long + `"}`},
 		"patterns to read":     {`{"$defs":{"p":{"format":"regex"}},"properties":{"x":{"allOf":[` + list(`{"$ref":"#/$defs/p"}`, 2500) + `]}}}`, `{"x":"` + long + `"}`},
 		"a long list":          {`{"properties":{"x":{"items":{"enum":[` + list("12345", 10_000) + `]}}}}`, `{"x":[` + list("23456", 10_000) + `]}`},
@@ -178,6 +179,9 @@ func TestParametersThatWouldTakeLongAreRefused(t *testing.T) {
 				t.Errorf("%v", problems)
 			}
 		})
+	}
+	if _, err := Compile(json.RawMessage(`{"properties":{"x":{"pattern":"` + strings.Repeat("((a?){100}){10}", 500) + `"}}}`)); err == nil {
+		t.Error("a pattern of a million instructions is compiled")
 	}
 	// What people write is checked.
 	countries := compile(t, `{"properties":{"x":{"items":{"enum":[`+list(`"DE"`, 250)+`],"pattern":"^[A-Z]{2}$"}}}}`)

@@ -31,25 +31,36 @@ func (s *steps) take(n int) {
 	}
 }
 
-// pattern implements jsonschema.RegexpEngine.
+// pattern implements jsonschema.RegexpEngine. It is asked for the patterns of a schema, and for texts that are to be one
+// (format: regex).
 func (s *steps) pattern(text string) (jsonschema.Regexp, error) {
-	s.take(1 + len(text)/2) // for format: regex, whose texts are parameters
+	s.take(1 + len(text)/2)
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, err
 	}
-	program, err := syntax.Compile(parsed.Simplify())
-	if err != nil {
-		return nil, err
-	}
+	size := sizeOf(parsed)
+	s.take(size)
 	compiled, err := regexp.Compile(text)
-	return &pattern{compiled, len(program.Inst), s}, err
+	return &pattern{compiled, size, s}, err
+}
+
+// sizeOf is about how many instructions a regular expression becomes: what is repeated is there as many times.
+func sizeOf(expression *syntax.Regexp) int {
+	size := 1 + len(expression.Rune)/2
+	for _, part := range expression.Sub {
+		size = min(size+sizeOf(part), maxSteps+1)
+	}
+	if expression.Op == syntax.OpRepeat {
+		size *= max(expression.Min, expression.Max, 1)
+	}
+	return min(size, maxSteps+1)
 }
 
 // pattern is a regular expression whose matching takes steps: in the worst case all of its instructions are looked at for each byte.
 type pattern struct {
 	*regexp.Regexp
-	size  int // instructions
+	size  int // instructions, about
 	steps *steps
 }
 
