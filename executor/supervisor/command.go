@@ -17,7 +17,7 @@ const (
 	// kernel or other processes' memory.
 	LevelStandard Level = "standard"
 	// LevelStrict: also no files (Landlock) and no network (seccomp, and a network namespace where there may be one) but what
-	// is listed, no system calls that administer the machine (seccomp), no signals to the outside (Landlock).
+	// is listed, no Unix sockets (seccomp), no system calls that administer the machine (seccomp), no signals to the outside (Landlock).
 	LevelStrict Level = "strict"
 )
 

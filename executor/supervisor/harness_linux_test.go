@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/systole-run/systole/executor/supervisor"
 )
@@ -248,6 +250,11 @@ func beHelper(what string) {
 				os.Exit(1)
 			}
 		}
+		os.Exit(0)
+	case "unix": // tries to connect to a Unix socket, and has a pair of its own
+		_, err := net.Dial("unix", os.Getenv("SOCKET"))
+		pair, pairErr := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+		fmt.Println("connected:", err == nil, "pair:", pairErr == nil && pair[0] > 0)
 		os.Exit(0)
 	case "worker":
 		beWorker()

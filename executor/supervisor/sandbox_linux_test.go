@@ -145,6 +145,38 @@ func TestStrictSandboxKeepsTheNetworkToPortsListed(t *testing.T) {
 	}
 }
 
+// Behind a Unix socket may be what starts programs for whoever asks, such as systemd or Docker. Landlock does not see who connects.
+func TestStrictSandboxKeepsUnixSocketsFromTheCommand(t *testing.T) {
+	t.Parallel()
+	strict(t, "") // or skips
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	s := start(t)
+	for name, c := range map[string]struct {
+		level supervisor.Level
+		ports []uint16
+		want  string
+	}{
+		"standard":          {supervisor.LevelStandard, nil, "connected: true pair: true\n"},
+		"strict":            {supervisor.LevelStrict, nil, "connected: false pair: true\n"},
+		"strict with ports": {supervisor.LevelStrict, []uint16{443}, "connected: false pair: true\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := helper(t, "unix")
+			cmd.Env = append(cmd.Env, "SOCKET="+socket)
+			cmd.Sandbox.Level, cmd.Sandbox.Ports = c.level, c.ports
+			if end, output := run(t, s, cmd); output != c.want {
+				t.Errorf("got %+v, %q, want %q", end, output, c.want)
+			}
+		})
+	}
+}
+
 func TestStrictSandboxHasNoCapabilitiesAndSaysWhatItApplied(t *testing.T) {
 	t.Parallel()
 	j := begin(t, start(t), strict(t, `unshare -r true 2>/dev/null || echo no namespaces; mount -t tmpfs none . 2>/dev/null || echo no mounts; exec sh -c 'ulimit -n'`))

@@ -67,13 +67,17 @@ func deniedArguments(flags uintptr) []seccomp.NameWithConditions {
 	}
 }
 
-// deniedSockets leaves Unix sockets, and with ports also TCP, which Landlock looks after, and UDP for names.
+// deniedSockets leaves, with ports, TCP, which Landlock looks after, and UDP for names; else none but pairs of a process's own. Unix
+// sockets would lead outside: Landlock does not see who connects to one, and behind it may be what starts programs for the
+// same user, such as systemd or Docker. Of pairs, those of datagrams could be connected anew.
 func deniedSockets(box Sandbox) []seccomp.NameWithConditions {
+	pairs := deny("socketpair", bits(1, unix.SOCK_DGRAM))
 	if len(box.Ports) == 0 {
-		return []seccomp.NameWithConditions{deny("socket", not(0, unix.AF_UNIX))}
+		return []seccomp.NameWithConditions{pairs, deny("socket", not(0, unix.AF_UNSPEC))} // of which there is none
 	}
 	return []seccomp.NameWithConditions{
-		deny("socket", not(0, unix.AF_UNIX), not(0, unix.AF_INET), not(0, unix.AF_INET6)),
+		pairs,
+		deny("socket", not(0, unix.AF_INET), not(0, unix.AF_INET6)),
 		deny("socket", bits(1, 1), bits(1, 2)), // SOCK_RAW is 3, and no other type has both bits
 		// MPTCP is 262, which Landlock does not see; the old protocols are below 256.
 		deny("socket", seccomp.Condition{Argument: 2, Operation: seccomp.GreaterOrEqual, Value: 256}),
