@@ -7,13 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaces are those that a command starts in, as flags of clone. Only root can have a network namespace without a
-// user namespace; a command that runs as another user cannot have the latter, in which that user does not exist.
+// namespaces are those that a command starts in, as flags of clone. Only root can have others without a user namespace; a command
+// that runs as another user cannot have the latter, in which that user does not exist. One for IPC has shared memory and queues
+// end with the run, which else stay for ever.
 func namespaces(box Sandbox, noUserNS bool) uintptr {
 	if box.Level != LevelStrict {
 		return 0
 	}
-	var flags uintptr
+	flags := uintptr(unix.CLONE_NEWIPC)
 	if len(box.Ports) == 0 {
 		flags |= unix.CLONE_NEWNET
 	}
@@ -73,6 +74,9 @@ func (s *server) confine(box Sandbox, flags uintptr) (applied []string, err erro
 	}
 	if flags&unix.CLONE_NEWNET != 0 {
 		applied = append(applied, "network namespace")
+	}
+	if flags&unix.CLONE_NEWIPC != 0 {
+		applied = append(applied, "IPC namespace")
 	}
 	return applied, nil
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/systole-run/systole/executor/supervisor"
 )
 
@@ -174,6 +176,26 @@ func TestStrictSandboxKeepsUnixSocketsFromTheCommand(t *testing.T) {
 				t.Errorf("got %+v, %q, want %q", end, output, c.want)
 			}
 		})
+	}
+}
+
+func TestSharedMemoryOfAStrictSandboxEndsWithTheRun(t *testing.T) {
+	t.Parallel()
+	strict(t, "") // or skips
+	key := os.Getpid()
+	cmd := helper(t, "shared memory")
+	cmd.Env, cmd.Sandbox.Level = append(cmd.Env, "KEY="+strconv.Itoa(key)), supervisor.LevelStrict
+	j := begin(t, start(t), cmd)
+	_, output := j.wait()
+	id, err := unix.SysvShmGet(key, 0, 0)
+	if err == nil {
+		_, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+	}
+	if !slices.Contains(j.Applied(), "IPC namespace") {
+		t.Skip("no IPC namespaces here")
+	}
+	if output != "made: true\n" || !errors.Is(err, unix.ENOENT) {
+		t.Errorf("got %q; afterwards %v", output, err)
 	}
 }
 

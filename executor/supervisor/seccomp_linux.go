@@ -50,13 +50,8 @@ func denySystemCalls(box Sandbox, flags uintptr) error {
 
 // deniedArguments are calls that only some arguments make dangerous. The conditions of one rule must all hold.
 func deniedArguments(flags uintptr) []seccomp.NameWithConditions {
-	spaces := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID)
-	if flags&unix.CLONE_NEWUSER == 0 { // else this very thread has still to make them
-		spaces |= unix.CLONE_NEWUSER
-	}
-	if flags&unix.CLONE_NEWNET == 0 {
-		spaces |= unix.CLONE_NEWNET
-	}
+	spaces := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWNET)
+	spaces &^= uint64(flags) // which this very thread has still to make
 	return []seccomp.NameWithConditions{
 		deny("clone", bits(0, spaces)),
 		// Being traced by one's parent and being let go is how a command is started.
