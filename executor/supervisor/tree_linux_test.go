@@ -181,7 +181,18 @@ func TestDeadSupervisorTakesItsRunsAlongAndIsReplaced(t *testing.T) {
 	})
 }
 
-// A command under the standard sandbox may stop its parent, which has the same user.
+// freeze begins a run that stops its supervisor, which has the same user.
+func freeze(t *testing.T, s *supervisor.Supervisor) *job {
+	t.Helper()
+	cmd := command(t, "until [ -e $DIR/begun ]; do sleep 0.02; done; kill -STOP $PPID; sleep 300")
+	j := begin(t, s, cmd)
+	if err := os.WriteFile(cmd.Dir+"/begun", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the supervisor is frozen", func() bool { return state(s.PID()) == "T" })
+	return j
+}
+
 func TestFrozenSupervisorIsReplacedAlsoWhereItsSocketIsFull(t *testing.T) {
 	t.Parallel()
 	s, err := supervisor.Start(supervisor.WithPatience(supervisor.Config{Logger: slog.New(slog.DiscardHandler)}, 500*time.Millisecond))
@@ -189,8 +200,7 @@ func TestFrozenSupervisorIsReplacedAlsoWhereItsSocketIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	j := begin(t, s, command(t, "kill -STOP $PPID; sleep 300"))
-	eventually(t, "the supervisor is frozen", func() bool { return state(s.PID()) == "T" })
+	j := freeze(t, s)
 	go func() {
 		for range 2000 { // far more than a socket holds
 			j.Extend(time.Now().Add(time.Hour))
@@ -210,8 +220,7 @@ func TestClosingEndsAFrozenSupervisor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := begin(t, s, command(t, "kill -STOP $PPID; sleep 300"))
-	eventually(t, "the supervisor is frozen", func() bool { return state(s.PID()) == "T" })
+	j := freeze(t, s)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
