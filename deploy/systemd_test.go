@@ -56,30 +56,7 @@ func TestTheUnitsTellEachRoleWhoItIs(t *testing.T) {
 	for _, role := range unitRoles {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
-			made, credentials := filepath.Dir(testenv.Deploy(t).SecretFile("heartbeat_token")), t.TempDir()
-			text := strings.NewReplacer("%i", string(role), "%d", credentials, "/etc/systole/secrets", made).Replace(
-				readAll(t, "systemd/systole@.service") + "\n" + readAll(t, dropInOf(role)))
-			for _, credential := range regexp.MustCompile(`(?m)^LoadCredential=(\w+):(.+)$`).FindAllStringSubmatch(text, -1) {
-				secret, err := os.ReadFile(credential[2])
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(credentials, credential[1]), secret, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			var environ []string
-			for _, line := range regexp.MustCompile(`(?m)^Environment=(.+)$`).FindAllStringSubmatch(text, -1) {
-				if quoted, whole := strings.CutPrefix(line[1], "'"); whole {
-					environ = append(environ, strings.TrimSuffix(quoted, "'"))
-				} else {
-					environ = append(environ, strings.Fields(line[1])...)
-				}
-			}
-			cfg, err := config.Load(config.Options{Environ: func() []string { return environ }, Roles: []config.Role{role}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			cfg := unitSettings(t, role)
 			if cfg.NATS.User != string(role) || cfg.NATS.Password.Reveal() == "" || cfg.NATS.MakeStreams != (role == config.RoleWorker) {
 				t.Errorf("NATS is %+v", cfg.NATS)
 			}
@@ -90,11 +67,59 @@ func TestTheUnitsTellEachRoleWhoItIs(t *testing.T) {
 			if want := map[config.Role]string{config.RoleGateway: "1 0", config.RoleConsole: "0 1", config.RoleWorker: "0 0"}[role]; tokens != want {
 				t.Errorf("tokens of gateway and console are %s, want %s", tokens, want)
 			}
-			if role == config.RoleWorker && !slices.Contains(strings.Split(text, "\n"), "TimeoutStopSec=45") || cfg.Worker.DrainTimeout.Seconds() > 30 {
+			if role == config.RoleWorker && !slices.Contains(strings.Split(readAll(t, dropInOf(role)), "\n"), "TimeoutStopSec=45") || cfg.Worker.DrainTimeout.Seconds() > 30 {
 				t.Errorf("a worker has not time to drain for %s", cfg.Worker.DrainTimeout)
 			}
 		})
 	}
+}
+
+// R4.4: as the guide has it, all of them run on one machine.
+func TestTheUnitsOfTheRolesListenBesideEachOther(t *testing.T) {
+	t.Parallel()
+	taken := map[string]config.Role{}
+	for _, role := range unitRoles {
+		cfg := unitSettings(t, role)
+		for _, address := range map[config.Role][]string{
+			config.RoleGateway: {cfg.Gateway.Listen, cfg.Metrics.Listen}, config.RoleConsole: {cfg.Console.Listen, cfg.Metrics.Listen},
+			config.RoleWorker: {cfg.Metrics.Listen},
+		}[role] {
+			if other, there := taken[address]; there {
+				t.Errorf("%s listens at %s, as %s does", role, address, other)
+			}
+			taken[address] = role
+		}
+	}
+}
+
+// unitSettings are those of a role that its unit starts.
+func unitSettings(t *testing.T, role config.Role) config.Config {
+	t.Helper()
+	made, credentials := filepath.Dir(testenv.Deploy(t).SecretFile("heartbeat_token")), t.TempDir()
+	text := strings.NewReplacer("%i", string(role), "%d", credentials, "/etc/systole/secrets", made).Replace(
+		readAll(t, "systemd/systole@.service") + "\n" + readAll(t, dropInOf(role)))
+	for _, credential := range regexp.MustCompile(`(?m)^LoadCredential=(\w+):(.+)$`).FindAllStringSubmatch(text, -1) {
+		secret, err := os.ReadFile(credential[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(credentials, credential[1]), secret, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var environ []string
+	for _, line := range regexp.MustCompile(`(?m)^Environment=(.+)$`).FindAllStringSubmatch(text, -1) {
+		if quoted, whole := strings.CutPrefix(line[1], "'"); whole {
+			environ = append(environ, strings.TrimSuffix(quoted, "'"))
+		} else {
+			environ = append(environ, strings.Fields(line[1])...)
+		}
+	}
+	cfg, err := config.Load(config.Options{Environ: func() []string { return environ }, Roles: []config.Role{role}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 func dropInOf(role config.Role) string {
