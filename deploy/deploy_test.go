@@ -2,6 +2,7 @@
 package deploy_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"os"
@@ -217,5 +218,64 @@ func TestSecretsAreRandomAndStayWhenTheyAreThere(t *testing.T) {
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("mode of the folder is %v, error %v, want 0700", info.Mode(), err)
+	}
+}
+
+// An editor ends a file with a line's end, which is no part of what Systole logs in with.
+func TestSecretsOfOnesOwnAreThoseThatSystoleReads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const own = "k3+/Yz~own=password"
+	for _, name := range []string{"redis_worker_password", "redis_sentinel_password", "nats_worker_password"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(own+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("./secrets.sh", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for file, want := range map[string]string{
+		"redis_users.acl": fmt.Sprintf("user worker on #%x ", sha256.Sum256([]byte(own))), "redis_sentinel.conf": "sentinel auth-pass main " + own + "\n",
+		"nats_passwords.conf": `nats_worker: "` + own + `"`,
+	} {
+		if text := readAll(t, filepath.Join(dir, file)); !strings.Contains(text, want) {
+			t.Errorf("%s does not say %q:\n%s", file, want, text)
+		}
+	}
+}
+
+// What is in a file of NATS or Redis must not mean anything there; and nobody is let in without a password where the program
+// that makes them is not there.
+func TestSecretsThatWouldBreakTheirFilesAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, secret := range map[string]string{"a quote": `a"b`, "two words": "a b", "an ampersand": "a&b", "two lines": "a\nb", "a line's end alone": "\n"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "nats_worker_password"), []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refusesSecrets(t, name, exec.Command("./secrets.sh", dir), dir)
+	}
+	dir, path := t.TempDir(), t.TempDir()
+	for _, program := range []string{"sh", "dirname", "mkdir", "chmod", "cat", "mv", "tr"} { // and not od
+		at, err := exec.LookPath(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(at, filepath.Join(path, program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	without := exec.Command("./secrets.sh", dir)
+	without.Env = []string{"PATH=" + path}
+	refusesSecrets(t, "no od", without, dir)
+}
+
+func refusesSecrets(t *testing.T, name string, cmd *exec.Cmd, dir string) {
+	t.Helper()
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "error: "+dir) {
+		t.Errorf("%s: got %v, want an error:\n%s", name, err, out)
+	}
+	if made, _ := filepath.Glob(filepath.Join(dir, "*.conf")); len(made) > 0 {
+		t.Errorf("%s: made %v", name, made)
 	}
 }

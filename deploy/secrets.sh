@@ -6,6 +6,8 @@
 #
 # With REDIS_MASTER="host port" the Sentinels watch that master instead of redis-1 6379.
 #
+# A secret of your own is left as well, if it has letters, digits and . _ ~ + / = - alone: others mean something in those files.
+#
 # Compose mounts a secret with the owner and mode that it has here, and Systole runs as another user than you: so each
 # file may be read by all, and the folder around them only by you.
 set -eu
@@ -29,11 +31,20 @@ put() {
 make_secret() {
 	if [ -f "$dir/$1" ] && [ -s "$dir/$1" ]; then
 		echo "kept $dir/$1"
-		return
+	else
+		od -An -N32 -tx1 /dev/urandom | tr -d ' \n' | put "$1"
+		echo "made $dir/$1"
 	fi
-	od -An -N32 -tx1 /dev/urandom | tr -d ' \n' | put "$1"
-	echo "made $dir/$1"
+	case $(secret "$1") in
+	'' | *[!a-zA-Z0-9._~+/=-]*)
+		echo "error: $dir/$1 is empty, or has other characters than letters, digits and . _ ~ + / = -" >&2
+		exit 1
+		;;
+	esac
 }
+
+# secret tells one as Systole reads it: without the line's end.
+secret() { printf %s "$(cat "$dir/$1")"; }
 
 sha256() {
 	if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1
@@ -46,21 +57,21 @@ for user in $nats_users; do make_secret "nats_${user}_password"; done
 for user in $redis_users; do make_secret "redis_${user}_password"; done
 
 for user in $nats_users; do
-	printf 'nats_%s: "%s"\n' "$user" "$(cat "$dir/nats_${user}_password")"
+	printf 'nats_%s: "%s"\n' "$user" "$(secret "nats_${user}_password")"
 done | put nats_passwords.conf
 
 # fill writes a template of deploy/redis with what stands for @…@, lines that end in \ joined, and without comments.
 fill() {
 	{
 		for user in $redis_users; do
-			printf 's/@redis_%s@/%s/\n' "$user" "$(sha256 <"$dir/redis_${user}_password")"
+			printf 's|@redis_%s@|%s|\n' "$user" "$(secret "redis_${user}_password" | sha256)"
 		done
-		printf 's/@redis_sentinel_password@/%s/\ns/@redis_master@/%s/\n' "$(cat "$dir/redis_sentinel_password")" "${REDIS_MASTER:-redis-1 6379}"
+		printf 's|@redis_sentinel_password@|%s|\ns|@redis_master@|%s|\n' "$(secret redis_sentinel_password)" "${REDIS_MASTER:-redis-1 6379}"
 	} | sed -f - -e '/^#/d' -e '/^$/d' -e ':join' -e '/\\$/{' -e N -e 's/ *\\\n */ /' -e 'b join' -e '}' "$here/redis/$1.template" | put "redis_$1"
 }
 
 fill users.acl
 fill sentinel.acl
 fill sentinel.conf
-printf 'masteruser replica\nmasterauth %s\n' "$(cat "$dir/redis_replica_password")" | put redis_replication-auth.conf
+printf 'masteruser replica\nmasterauth %s\n' "$(secret redis_replica_password)" | put redis_replication-auth.conf
 echo "made $dir/nats_passwords.conf and $dir/redis_*: load them with a restart"
