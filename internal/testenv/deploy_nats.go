@@ -22,6 +22,13 @@ func (d *Deployment) StartNATS(t testing.TB, lines ...string) *NATSServer {
 	return startConfigured(t, filepath.Join(d.Lay(t, "nats", files), "main.conf"), nil)
 }
 
+// StartNATSOn starts the server of deploy/nats/nats.conf with its data in a folder of the test's choice.
+func (d *Deployment) StartNATSOn(t testing.TB, folder string) *NATSServer {
+	t.Helper()
+	config := filepath.Join(d.Lay(t, "nats", map[string]string{"passwords.conf": d.Secret(t, "nats_passwords.conf")}), "nats.conf")
+	return startConfigured(t, config, func(o *server.Options) { o.StoreDir = folder })
+}
+
 // StartNATSCluster starts three servers of deploy/nats/cluster.conf, and waits until they are one.
 func (d *Deployment) StartNATSCluster(t testing.TB) []*NATSServer {
 	t.Helper()
