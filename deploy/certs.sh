@@ -6,12 +6,16 @@
 #
 # They last a year, and nothing renews them. In production take certificates from cert-manager or from a CA of your own that
 # renews them, under the same names of files, and never keep a CA's key where servers or roles can read it.
+#
+# As with secrets.sh, each file but ca.key may be read by all, since Compose mounts it with the owner and mode that it has here,
+# and the folder around them only by you. Elsewhere give keys to the users of the servers alone.
 set -eu
 umask 077
 dir=${1:-$(dirname "$0")/certs}
 there=${2:-/etc/nats/tls}
 days=365
 mkdir -p "$dir"
+chmod 700 "$dir"
 
 # quiet shows what openssl says only if it fails.
 quiet() {
@@ -21,7 +25,7 @@ quiet() {
 	fi
 }
 
-new_key() { quiet openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"; }
+new_key() { rm -f "$1" && quiet openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"; }
 
 if [ ! -s "$dir/ca.crt" ]; then
 	new_key "$dir/ca.key"
@@ -49,7 +53,13 @@ certificate() {
 local="DNS:localhost,IP:127.0.0.1,IP:::1"
 certificate nats serverAuth,clientAuth "DNS:nats,DNS:nats-1,DNS:nats-2,DNS:nats-3,$local"
 certificate redis serverAuth,clientAuth "DNS:redis,DNS:redis-1,DNS:redis-2,DNS:redis-3,DNS:sentinel-1,DNS:sentinel-2,DNS:sentinel-3,$local"
-for role in gateway worker console; do certificate "$role" clientAuth "DNS:$role"; done
+certificate worker clientAuth "DNS:worker"
+for role in gateway console; do certificate "$role" serverAuth,clientAuth "DNS:$role,$local"; done
 
 # What tls.conf of NATS includes.
+rm -f "$dir/certificates.conf"
 printf 'nats_certificate: "%s/nats.crt"\nnats_key: "%s/nats.key"\nnats_ca: "%s/ca.crt"\n' "$there" "$there" "$there" >"$dir/certificates.conf"
+
+for file in "$dir"/*.crt "$dir"/*.key "$dir/certificates.conf"; do
+	[ "$file" = "$dir/ca.key" ] || chmod 444 "$file"
+done

@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/systole-run/systole/internal/manifest"
+	"github.com/systole-run/systole/internal/testenv"
 )
 
 type composeFile struct {
@@ -277,5 +278,27 @@ func refusesSecrets(t *testing.T, name string, cmd *exec.Cmd, dir string) {
 	}
 	if made, _ := filepath.Glob(filepath.Join(dir, "*.conf")); len(made) > 0 {
 		t.Errorf("%s: made %v", name, made)
+	}
+}
+
+// Containers read what is mounted into them with the owner and mode that it has outside.
+func TestCertificatesAreReadWhereTheyAreMountedAndTheCAsKeyNowhere(t *testing.T) {
+	t.Parallel()
+	d := testenv.Deploy(t)
+	overlay := readAll(t, "compose.tls.yml")
+	mounted := map[string]bool{}
+	for _, file := range regexp.MustCompile(`\$\{CERTS_DIR:-\./deploy/certs\}/([a-z.]+):`).FindAllStringSubmatch(overlay, -1) {
+		mounted[file[1]] = true
+		if info, err := os.Stat(d.Cert(t, file[1])); err != nil || info.Mode().Perm() != 0o444 {
+			t.Errorf("%s: got %v and %v, want a file with mode 0444", file[1], info, err)
+		}
+	}
+	if len(mounted) != 10 || mounted["ca.key"] {
+		t.Errorf("mounts %v", mounted)
+	}
+	for path, want := range map[string]os.FileMode{d.Cert(t, "ca.key"): 0o600, filepath.Dir(d.Cert(t, "ca.key")): 0o700} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: got %v and %v, want mode %v", path, info, err, want)
+		}
 	}
 }

@@ -4,9 +4,12 @@ package deploytest
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -56,7 +59,9 @@ func TestComposeRunsEverySlotWhateverFails(t *testing.T) {
 	s.refusesStrangers(ctx, t)
 	s.drains(ctx, t)
 	s.keepsItsSecrets(ctx, t)
-	tell(t, l.account(ctx, t))
+	sum := l.account(ctx, t)
+	l.turnsTLSOn(ctx, t)
+	tell(t, sum)
 }
 
 // isWell waits for what an operator would look at: every container says of itself that it is well, and the flows have been loaded.
@@ -84,7 +89,7 @@ func (s *stack) refusesStrangers(ctx context.Context, t *testing.T) {
 	} {
 		for i, token := range tokens {
 			var problem struct{ Title string }
-			if status := call(ctx, t, http.MethodGet, url, token, &problem); status != http.StatusUnauthorized {
+			if status := call(ctx, t, http.DefaultClient, http.MethodGet, url, token, &problem); status != http.StatusUnauthorized {
 				t.Errorf("%s answered %d to the %d. wrong token, want 401", url, status, i)
 			}
 		}
@@ -101,6 +106,35 @@ func (s *stack) drains(ctx context.Context, t *testing.T) {
 	if code := inspect(ctx, t, s.containers(ctx, t, "worker")[0], "{{.State.ExitCode}}"); code != "0" {
 		t.Errorf("the stopped worker's exit code is %s, want 0", code)
 	}
+}
+
+// turnsTLSOn lays compose.tls.yml over the stack that is there, and lets a heartbeat of the scheduler go all the way.
+func (l *load) turnsTLSOn(ctx context.Context, t *testing.T) {
+	t.Helper()
+	s := l.stack
+	certs := filepath.Join(filepath.Dir(s.secrets), "certs")
+	run(ctx, t, nil, "deploy/certs.sh", certs)
+	s.settings = append(s.settings, "CERTS_DIR="+certs, "COMPOSE_FILE=docker-compose.yml:deploy/compose.tls.yml:deploy/test/load.yml")
+	s.do(ctx, t, "up", "--detach", "--no-build")
+	s.isWell(ctx, t)
+	if said := s.do(ctx, t, "exec", "-T", "scheduler", "/bin/sh", "/etc/scheduler/beat.sh"); !strings.Contains(said, `"status":"accepted"`) {
+		t.Errorf("the heartbeat over TLS was answered %s", said)
+	}
+	ca, err := os.ReadFile(filepath.Join(certs, "ca.crt"))
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(ca) {
+		t.Fatalf("read the CA: %v", err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	gateway := strings.Replace(s.address(ctx, t, "gateway", "8080"), "http:", "https:", 1)
+	var answer struct{ Status string }
+	if status := call(ctx, t, client, http.MethodPost, gateway+"/heartbeat", s.secret(t, "heartbeat_token"), &answer); status != http.StatusAccepted {
+		t.Errorf("the heartbeat over TLS was answered %d, %q", status, answer.Status)
+	}
+	if said := s.do(ctx, t, "exec", "-T", "redis", "/bin/sh", "-c", "redis-cli ping 2>&1 || true"); strings.Contains(said, "NOAUTH") {
+		t.Errorf("Redis answers in the clear: %s", said)
+	}
+	l.runsOn(ctx, t, 1)
 }
 
 // keepsItsSecrets looks for every secret in all that was logged, and in what the engine shows of the containers.

@@ -147,7 +147,7 @@ func (l *load) settle(ctx context.Context, t *testing.T) {
 	t.Helper()
 	gateway := l.stack.address(ctx, t, "gateway", "8080")
 	var answer struct{ Status string }
-	if status := call(ctx, t, http.MethodPost, gateway+"/heartbeat?wait=5m", l.stack.secret(t, "heartbeat_token"), &answer); status != http.StatusOK {
+	if status := call(ctx, t, http.DefaultClient, http.MethodPost, gateway+"/heartbeat?wait=5m", l.stack.secret(t, "heartbeat_token"), &answer); status != http.StatusOK {
 		t.Fatalf("the last heartbeat was answered %d, %q", status, answer.Status)
 	}
 }

@@ -123,7 +123,7 @@ func (s *stack) tearDown(t *testing.T) {
 }
 
 // call sends a request and gives the status and the JSON answer.
-func call(ctx context.Context, t *testing.T, method, url, token string, answer any) int {
+func call(ctx context.Context, t *testing.T, client *http.Client, method, url, token string, answer any) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
@@ -132,7 +132,7 @@ func call(ctx context.Context, t *testing.T, method, url, token string, answer a
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, url, err)
 	}
