@@ -5,6 +5,7 @@ package deploytest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -57,8 +58,20 @@ var standIns = []standIn{
 			l.busybox("sh", "mkdir", "cp", "chmod")
 			l.file("etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt")
 			l.dir("tmp", 0o1777, 0, 0)
-			l.tree("usr/local/go", goEnv(ctx, t, "GOROOT"), regexp.MustCompile(`^(api|doc|misc|test|pkg/obj)$|(^|/)testdata$|_test\.go$`))
-			l.tree("go/pkg/mod", modules(ctx, t), nil)
+			goroot, cache := goEnv(ctx, t, "GOROOT"), goEnv(ctx, t, "GOMODCACHE")
+			for _, part := range []string{"bin", "pkg"} {
+				l.tree("usr/local/go/"+part, filepath.Join(goroot, part), regexp.MustCompile(`^obj$`))
+			}
+			for _, part := range []string{"VERSION", "go.env"} {
+				l.file("usr/local/go/"+part, filepath.Join(goroot, part))
+			}
+			l.tree("go/pkg/mod/cache", filepath.Join(modules(ctx, t), "cache"), nil)
+			for _, folder := range moduleFolders(ctx, t) { // one that is there is not unpacked
+				l.dir(moved(folder, cache, "go/pkg/mod"), 0o755, 0, 0)
+			}
+			for _, file := range buildFiles(ctx, t) {
+				l.file(moved(moved(file, cache, "go/pkg/mod"), goroot, "usr/local/go"), file)
+			}
 			l.tree("root/.cache/go-build", buildCache(ctx, t), nil)
 		},
 	},
@@ -124,6 +137,36 @@ func modules(ctx context.Context, t *testing.T) string {
 	to := t.TempDir()
 	run(ctx, t, []string{"GOMODCACHE=" + to, "GOFLAGS=-modcacherw", "GOPROXY=file://" + from}, "go", "mod", "download")
 	return to
+}
+
+// moduleFolders gives where this machine has the modules that go.mod names.
+func moduleFolders(ctx context.Context, t *testing.T) []string {
+	var folders []string
+	for decoder := json.NewDecoder(strings.NewReader(run(ctx, t, nil, "go", "mod", "download", "-json"))); decoder.More(); {
+		var module struct{ Dir string }
+		if err := decoder.Decode(&module); err != nil {
+			t.Fatal(err)
+		}
+		folders = append(folders, module.Dir)
+	}
+	return folders
+}
+
+// buildFiles gives the files outside this module that the program is built of. The tens of thousands of others would be looked at
+// by the engine after each step.
+func buildFiles(ctx context.Context, t *testing.T) []string {
+	const each = `{{$dir := .Dir}}{{with .Module}}{{if .Main}}{{$dir = ""}}{{end}}{{end}}{{if $dir}}` +
+		`{{range .GoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .SFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}` +
+		`{{range .HFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .EmbedFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{end}}`
+	return strings.Fields(run(ctx, t, []string{"CGO_ENABLED=0"}, "go", "list", "-deps", "-tags", "timetzdata", "-f", each, "./cmd/systole"))
+}
+
+// moved gives the path of a file below one folder as it is below another.
+func moved(path, from, to string) string {
+	if below, found := strings.CutPrefix(path, from+"/"); found {
+		return to + "/" + below
+	}
+	return path
 }
 
 // buildCache gives a folder with what the compiler makes of the packages, built just as deploy/Dockerfile does. It is
