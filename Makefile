@@ -66,7 +66,7 @@ bench: deps-test ## Every benchmark, once
 
 .PHONY: rules
 rules: ## Alerts and dashboard with promtool: what they say parses, and each alert fires when it should and only then
-	@./tools/promtool --version >/dev/null
+	@./tools/prometheus promtool --version >/dev/null
 	go test -tags rules -count 1 ./deploy/observability
 
 .PHONY: rules-kubernetes

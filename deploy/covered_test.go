@@ -34,7 +34,7 @@ var proofs = map[string]struct{ test, in string }{
 	"observability/kustomization.yaml":    {"TestTheRulesAreThoseOfTheObservabilityFolder", "kubernetes/test/custom_test.go"},
 	"observability/otel-collector.yaml":   {"TestEachPipelineOfTheCollectorIsOfWhatItHas", "observability/collector_test.go"},
 	"observability/podmonitor.yaml":       {"TestTheRulesAreThoseOfTheObservabilityFolder", "kubernetes/test/custom_test.go"},
-	"observability/prometheus.yml":        {"TestPrometheusTakesItsSettingsAndRules", "observability/promtool_test.go"},
+	"observability/prometheus.yml":        {"TestComposeRunsEverySlotWhateverFails", "test/compose_test.go"},
 	"observability/rules.kubernetes.yaml": {"TestTheRulesAreThoseOfTheObservabilityFolder", "kubernetes/test/custom_test.go"},
 	"observability/rules.yml":             {"TestTheAlertsDoWhatTheirTestsSay", "observability/promtool_test.go"},
 	"observability/rules_test.yml":        {"TestTheAlertsDoWhatTheirTestsSay", "observability/promtool_test.go"},

@@ -14,7 +14,7 @@ import (
 // promtool runs it, from Debian's package if there is none.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.Command("../../tools/promtool", args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("../../tools/prometheus", append([]string{"promtool"}, args...)...).CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }

@@ -25,7 +25,7 @@ func TestComposeRunsEverySlotWhateverFails(t *testing.T) {
 	if said := run(ctx, t, nil, "docker", "run", "--rm", "systole:"+s.tag, "version"); !strings.Contains(said, s.tag) || !strings.Contains(said, "abcdef123456") {
 		t.Errorf("the image says of its version: %s", said)
 	}
-	s.do(ctx, t, "up", "--detach", "--no-build", "--scale", "scheduler=0")
+	s.up(ctx, t, "--scale", "scheduler=0")
 	s.isWell(ctx, t)
 	l := s.newLoad(ctx, t)
 	s.scale(ctx, t, "scheduler", 1)
@@ -48,6 +48,7 @@ func TestComposeRunsEverySlotWhateverFails(t *testing.T) {
 			s.scale(ctx, t, "worker", 1)
 			l.runsOn(ctx, t, 1)
 		}},
+		{"Prometheus has seen all of it", s.isWatched},
 	} {
 		if !t.Run(stage.name, func(t *testing.T) { stage.do(ctx, t) }) {
 			t.FailNow() // what comes after would only say it again
@@ -69,7 +70,7 @@ func (s *stack) isWell(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for service, want := range map[string]string{
 		"gateway": "running healthy", "console": "running healthy", "redis": "running healthy", "nats": "running healthy",
-		"worker": "running healthy", "apply": "exited 0",
+		"worker": "running healthy", "apply": "exited 0", "prometheus": "running 0",
 	} {
 		eventually(ctx, t, time.Minute, func() string {
 			if got := s.states(ctx, t, service); !slices.Equal(got, []string{want}) {
@@ -114,8 +115,8 @@ func (l *load) turnsTLSOn(ctx context.Context, t *testing.T) {
 	s := l.stack
 	certs := filepath.Join(filepath.Dir(s.secrets), "certs")
 	run(ctx, t, nil, "deploy/certs.sh", certs)
-	s.settings = append(s.settings, "CERTS_DIR="+certs, "COMPOSE_FILE=docker-compose.yml:deploy/compose.tls.yml:deploy/test/load.yml")
-	s.do(ctx, t, "up", "--detach", "--no-build")
+	s.settings = append(s.settings, "CERTS_DIR="+certs, "COMPOSE_FILE="+composeFiles+":deploy/compose.tls.yml")
+	s.up(ctx, t)
 	s.isWell(ctx, t)
 	if said := s.do(ctx, t, "exec", "-T", "scheduler", "/bin/sh", "/etc/scheduler/beat.sh"); !strings.Contains(said, `"status":"accepted"`) {
 		t.Errorf("the heartbeat over TLS was answered %s", said)

@@ -20,9 +20,10 @@ import (
 // standIn is a base image that is made here, where an image registry would be asked elsewhere. It has what
 // docker-compose.yml and deploy/Dockerfile expect of the image that it stands for, and nothing else.
 type standIn struct {
-	variable string // names the image in docker-compose.yml
-	env      []string
-	fill     func(ctx context.Context, t *testing.T, l *layer)
+	variable   string // names the image in docker-compose.yml, or in deploy/observability/compose.yml
+	env        []string
+	entrypoint string
+	fill       func(ctx context.Context, t *testing.T, l *layer)
 }
 
 var standIns = []standIn{
@@ -49,6 +50,13 @@ var standIns = []standIn{
 			l.program(ctx, "curl")
 			l.text("etc/passwd", "root:x:0:0:root:/:/bin/sh\n")
 			l.text("etc/group", "root:x:0:\n")
+		},
+	},
+	{
+		variable:   "PROMETHEUS_IMAGE",
+		entrypoint: "/bin/prometheus",
+		fill: func(ctx context.Context, t *testing.T, l *layer) {
+			l.program(ctx, strings.TrimSpace(run(ctx, t, nil, "tools/prometheus", "where", "prometheus")))
 		},
 	},
 	{
@@ -104,6 +112,9 @@ func (s standIn) make(ctx context.Context, t *testing.T, name, tag string) error
 	args := []string{"import", "--change", "LABEL " + madeBy + tag}
 	for _, variable := range append([]string{"PATH=/bin"}, s.env...) {
 		args = append(args, "--change", "ENV "+variable)
+	}
+	if s.entrypoint != "" {
+		args = append(args, "--change", fmt.Sprintf("ENTRYPOINT [%q]", s.entrypoint))
 	}
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "docker", append(args, "-", name)...)

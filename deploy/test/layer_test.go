@@ -98,14 +98,14 @@ func (l *layer) tree(path, from string, skip *regexp.Regexp) {
 	}))
 }
 
-// program adds a program of this machine as /bin/<name>, with the shared libraries that it is linked to.
+// program adds a program of this machine, by its name or path, to /bin, with the shared libraries that it is linked to.
 func (l *layer) program(ctx context.Context, name string) {
 	from, err := exec.LookPath(name)
 	if err != nil {
 		l.fail(fmt.Errorf("%w (make e2e installs it)", err))
 		return
 	}
-	l.file("bin/"+name, from)
+	l.file("bin/"+filepath.Base(from), from)
 	// For a static program ldd fails and says so on standard error.
 	out, _ := exec.CommandContext(ctx, "ldd", from).Output()
 	for _, library := range libraryPattern.FindAllString(string(out), -1) {

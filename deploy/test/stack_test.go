@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,12 @@ import (
 
 // root is the module's root folder, seen from this package's.
 const root = "../.."
+
+// composeFiles are what the stack is made of. The last one is the test's own.
+const composeFiles = "docker-compose.yml:deploy/observability/compose.yml:deploy/test/load.yml"
+
+// services are all of them but Grafana, which there is no stand-in for.
+var services = []string{"gateway", "worker", "console", "apply", "scheduler", "redis", "nats", "prometheus"}
 
 // stack is docker-compose.yml, brought up under a project name, tokens and ports of the test's own.
 type stack struct {
@@ -37,11 +44,11 @@ func newStack(ctx context.Context, t *testing.T) *stack {
 	t.Cleanup(func() { removeImages(t, tag) })
 	s.settings = append(makeStandIns(ctx, t, tag), writeLoad(t, dir)...)
 	s.settings = append(s.settings,
-		"COMPOSE_PROJECT_NAME="+tag, "COMPOSE_FILE=docker-compose.yml:deploy/test/load.yml",
+		"COMPOSE_PROJECT_NAME="+tag, "COMPOSE_FILE="+composeFiles,
 		"DOCKER_BUILDKIT=0", "COMPOSE_DOCKER_CLI_BUILD=0", // BuildKit would look for the stand-ins in a registry
 		"SYSTOLE_IMAGE=systole:"+tag, "WORKER_IMAGE=systole-worker:"+tag, "SYSTOLE_VERSION="+tag, "SYSTOLE_COMMIT=abcdef123456",
 		"SECRETS_DIR="+s.secrets, "WORKER_CONCURRENCY="+strconv.Itoa(workerSlots),
-		"GATEWAY_PUBLISH=127.0.0.1:0", "CONSOLE_PUBLISH=127.0.0.1:0",
+		"GATEWAY_PUBLISH=127.0.0.1:0", "CONSOLE_PUBLISH=127.0.0.1:0", "PROMETHEUS_PUBLISH=127.0.0.1:0",
 	)
 	t.Cleanup(func() { s.tearDown(t) })
 	return s
@@ -64,6 +71,12 @@ func (s *stack) do(ctx context.Context, t *testing.T, args ...string) string {
 		t.Logf("%s took %s", strings.Join(args, " "), took.Round(time.Second))
 	}
 	return out
+}
+
+// up starts the services, or what has changed of them, with options of docker compose up.
+func (s *stack) up(ctx context.Context, t *testing.T, options ...string) {
+	t.Helper()
+	s.do(ctx, t, slices.Concat([]string{"up", "--detach", "--no-build"}, options, services)...)
 }
 
 // address gives where a published port of a service can be reached from here.
