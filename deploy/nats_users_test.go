@@ -54,8 +54,8 @@ var natsUsers = map[string]natsUser{
 		mayNotSubscribe: append([]string{"systole.event.>", "systole.event.*.run.failed", "systole.event.default.>", "_INBOX.gateway.>"}, eavesdropping...),
 	},
 	"monitor": { // in the server's account, where nothing of Systole is
-		publishes:       []string{"$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.JSZ"},
-		mayNotPublish:   []string{"$SYS.REQ.SERVER.X.RELOAD", "$SYS.REQ.SERVER.X.KICK", "$SYS.REQ.CLAIMS.UPDATE", "systole.beat.default", "$JS.API.STREAM.DELETE.SYSTOLE_RUNS"},
+		publishes:       []string{"$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.JSZ", "$SYS.REQ.SERVER.PING.HEALTHZ"},
+		mayNotPublish:   []string{"$SYS.REQ.SERVER.PING.PROFILEZ", "$SYS.REQ.SERVER.X.PROFILEZ", "$SYS.REQ.SERVER.X.RELOAD", "$SYS.REQ.SERVER.X.KICK", "$SYS.REQ.CLAIMS.UPDATE", "systole.beat.default", "$JS.API.STREAM.DELETE.SYSTOLE_RUNS"},
 		subscribes:      []string{"_INBOX.monitor.>"},
 		mayNotSubscribe: []string{">", "$SYS.>", "systole.>"},
 	},
