@@ -92,6 +92,23 @@ func TestTheUnitsOfTheRolesListenBesideEachOther(t *testing.T) {
 	}
 }
 
+// R4.4: what the guide enables is there again when the machine has started anew.
+func TestTheUnitsStartWithTheMachine(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	units := filepath.Join(root, "etc/systemd/system")
+	if err := os.CopyFS(units, os.DirFS("systemd")); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range unitRoles {
+		unit := "systole@" + string(role) + ".service"
+		out, err := exec.Command("systemctl", "--root="+root, "enable", unit).CombinedOutput()
+		if _, missing := os.Lstat(filepath.Join(units, "multi-user.target.wants", unit)); err != nil || missing != nil {
+			t.Errorf("enabling %s: %v, %v\n%s", unit, err, missing, out)
+		}
+	}
+}
+
 // unitSettings are those of a role that its unit starts.
 func unitSettings(t *testing.T, role config.Role) config.Config {
 	t.Helper()
