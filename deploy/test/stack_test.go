@@ -4,6 +4,7 @@ package deploytest
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -41,6 +42,9 @@ func newStack(ctx context.Context, t *testing.T) *stack {
 	dir := t.TempDir()
 	s := &stack{tag: tag, compose: composeCommand(ctx), secrets: filepath.Join(dir, "secrets"), effects: filepath.Join(dir, "effects")}
 	run(ctx, t, nil, "deploy/secrets.sh", s.secrets)
+	if err := os.WriteFile(filepath.Join(s.secrets, "grafana_password"), []byte(rand.Text()), 0o444); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { removeImages(t, tag) })
 	s.settings = append(makeStandIns(ctx, t, tag), writeLoad(t, dir)...)
 	s.settings = append(s.settings,
