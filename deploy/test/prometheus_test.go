@@ -25,14 +25,17 @@ func (s *stack) isWatched(ctx context.Context, t *testing.T) {
 	eventually(ctx, t, time.Minute, func() string { return notEvaluated(ctx, t, at) })
 	quiet := regexp.MustCompile(`"failed"|outcome="error"|not_run|bad_messages|breaker|4\.\.|== 0`) // of what has not happened here
 	for _, query := range dashboard(t) {
-		var answer struct {
-			Error string
-			Data  struct{ Result []any }
-		}
-		status := call(ctx, t, http.DefaultClient, http.MethodGet, at+"query?query="+url.QueryEscape(query), "", &answer)
-		if status != http.StatusOK || len(answer.Data.Result) == 0 && !quiet.MatchString(query) {
-			t.Errorf("%s: answered %d with %d results %s", query, status, len(answer.Data.Result), answer.Error)
-		}
+		eventually(ctx, t, 90*time.Second, func() string { // the console looks each minute
+			var answer struct {
+				Error string
+				Data  struct{ Result []any }
+			}
+			status := call(ctx, t, http.DefaultClient, http.MethodGet, at+"query?query="+url.QueryEscape(query), "", &answer)
+			if status != http.StatusOK || len(answer.Data.Result) == 0 && !quiet.MatchString(query) {
+				return fmt.Sprintf("%s: answered %d with %d results %s", query, status, len(answer.Data.Result), answer.Error)
+			}
+			return ""
+		})
 	}
 }
 
