@@ -32,7 +32,7 @@ func localHost(host string) bool {
 }
 
 // LocalOnly lets through to a handler only what was sent to an address or to localhost, and answers everything else 403. It is
-// for listeners on loopback that anybody may call: a page whose own name was made to point there (DNS rebinding) could
+// for an API on loopback that anybody may call: a page whose own name was made to point there (DNS rebinding) could
 // else read answers as its own. refused, which may be nil, is told of those that are not let through.
 func LocalOnly(next http.Handler, refused *Refusals) http.Handler {
 	if refused == nil {

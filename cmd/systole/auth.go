@@ -62,12 +62,7 @@ func tokens(list []config.Token) []trigger.Token {
 
 // callersServer makes the listener that this role's callers come in by, and has it take its certificate over on reload.
 func (p *process) callersServer(component string, handler http.Handler) (*trigger.Server, error) {
-	key, listener := p.listener(p.cfg)
-	if listener.Auth.Open() && p.cfg.Source(key+".auth.mode") == (config.Source{}) { // open because it is on loopback, and not since somebody said so
-		refused := trigger.NewRefusals(key, p.logs.For(component), p.registry)
-		p.onClose(refused.Flush)
-		handler = trigger.LocalOnly(handler, refused)
-	}
+	_, listener := p.listener(p.cfg)
 	server, err := p.server(component, trigger.ServerConfig{
 		Listen: listener.Listen, CertFile: listener.TLS.CertFile, KeyFile: listener.TLS.KeyFile, ClientCerts: listener.Auth.Has(config.AuthMTLS),
 	}, handler)

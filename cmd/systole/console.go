@@ -100,7 +100,7 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
-	_, listener := p.listener(p.cfg)
+	key, listener := p.listener(p.cfg)
 	auth, err := p.consoleAuthenticator(listener.Auth)
 	if err != nil {
 		return nil, err
@@ -136,5 +136,9 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, erro
 		}
 		return allow.Reload(listener.Allow)
 	})
-	return allow.Wrap(api.Handler()), nil
+	handler := api.Handler()
+	if listener.Auth.Open() && p.cfg.Source(key+".auth.mode") == (config.Source{}) { // open because it is on loopback, and not since somebody said so
+		handler = trigger.LocalOnly(handler, refused)
+	}
+	return allow.Wrap(handler), nil
 }
