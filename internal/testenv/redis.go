@@ -5,6 +5,7 @@ package testenv
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,7 @@ type RedisServer struct {
 	args  []string
 	login redis.Options // as whom to ask whether it is up
 	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has ended
 }
 
 // URL is the server's address as redis.url takes it.
@@ -92,21 +94,30 @@ func UniqueName(stem string) string {
 	return fmt.Sprintf("%s%d-%d", stem, os.Getpid(), names.Add(1))
 }
 
-func newRedis(dir string, args ...string) (*RedisServer, error) {
+// newRedis starts a server. A port that was free may be taken before the server has it: then it is another one's turn.
+func newRedis(dir string, args ...string) (server *RedisServer, err error) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return nil, fmt.Errorf("redis-server is not installed; `make test` installs it: %w", err)
 	}
-	port, err := FreePort()
-	if err != nil {
-		return nil, err
+	for range 3 {
+		var port int
+		if port, err = FreePort(); err != nil {
+			return nil, err
+		}
+		server = serverOn(port, dir)
+		server.args = append(server.args,
+			"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
+			"--enable-debug-command", "yes")
+		server.args = append(server.args, args...)
+		if err = server.Start(); !errors.Is(err, errEnded) {
+			return server, err
+		}
 	}
-	server := serverOn(port, dir)
-	server.args = append(server.args,
-		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
-		"--enable-debug-command", "yes")
-	server.args = append(server.args, args...)
-	return server, server.Start()
+	return server, err
 }
+
+// errEnded: the process of a server ended by itself.
+var errEnded = errors.New("it has ended")
 
 // serverOn is a server that has not been started, with the arguments that a Sentinel takes as well.
 func serverOn(port int, dir string) *RedisServer {
@@ -125,6 +136,12 @@ func (s *RedisServer) Start() error {
 	if err := startLocked(s.cmd); err != nil {
 		return fmt.Errorf("start redis-server: %w", err)
 	}
+	ended := make(chan struct{})
+	s.ended = ended
+	go func(cmd *exec.Cmd) {
+		_ = cmd.Wait()
+		close(ended)
+	}(s.cmd)
 	options := s.login
 	options.Addr, options.MaxRetries = s.Addr, -1
 	client := redis.NewClient(&options)
@@ -137,12 +154,15 @@ func (s *RedisServer) Start() error {
 			return nil
 		}
 		select {
+		case <-ended:
+			err = errEnded
 		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(s.Dir, "redis.log"))
-			s.Kill() // and all that it has said is there
-			return fmt.Errorf("redis-server did not come up: %w\n%s\n%s", err, strings.TrimSpace(said.String()), strings.TrimSpace(string(log)))
 		case <-time.After(5 * time.Millisecond):
+			continue
 		}
+		log, _ := os.ReadFile(filepath.Join(s.Dir, "redis.log"))
+		s.Kill() // and all that it has said is there
+		return fmt.Errorf("redis-server did not come up: %w\n%s\n%s", err, strings.TrimSpace(said.String()), strings.TrimSpace(string(log)))
 	}
 }
 
@@ -150,7 +170,7 @@ func (s *RedisServer) Start() error {
 func (s *RedisServer) Kill() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
+		<-s.ended
 		s.cmd = nil
 	}
 }
