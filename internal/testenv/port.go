@@ -10,8 +10,9 @@ import (
 )
 
 // The ports of FreePort lie below those that systems give to a listener on port 0 (from 32768 on Linux, from 49152 on
-// macOS), or a listener would take the port of a server that a test has stopped and will start again.
-const firstPort, lastPort = 20000, 32000
+// macOS), or a listener would take the port of a server that a test has stopped and will start again. So do those 10,000
+// above, which the nodes of a Redis Cluster talk over.
+const firstPort, lastPort = 20000, 22700
 
 // FreePort finds a TCP port on loopback that nothing listens on, and keeps it until this process ends: no other
 // process that asks here is given it.
