@@ -64,10 +64,17 @@ func (m *model) end(run string, e ending) *occurrence {
 	return h
 }
 
-// letGo is what an end makes of others: places of a concurrency key, and what waits for the flow.
-func (m *model) letGo(h *occurrence) {
-	m.giveBack(h)
-	m.unblock(nameOf(h.run))
+// letGo is what ends that were written together make of others: places of concurrency keys, and what waits for a flow, which
+// is let go once however many of the flow's runs have ended.
+func (m *model) letGo(ended ...*occurrence) {
+	unblocked := make(map[string]bool)
+	for _, h := range ended {
+		m.giveBack(h)
+		if name := nameOf(h.run); !unblocked[name] {
+			unblocked[name] = true
+			m.unblock(name)
+		}
+	}
 }
 
 // passOver ends a slot that came too late.

@@ -102,12 +102,12 @@ func (m *model) placeAll(tokens []int64) (replaced []string) {
 		}
 		todo = again
 	}
+	var ended []*occurrence
 	for _, o := range over {
 		m.end(o.h.run, o.ending)
+		ended = append(ended, o.h)
 	}
-	for _, o := range over {
-		m.letGo(o.h)
-	}
+	m.letGo(ended...)
 	return replaced
 }
 

@@ -81,9 +81,7 @@ func (m *machine) writeBatch(t *rapid.T, batch []store.Completion, release bool)
 			m.mustAnswer(t, c, answers[i], store.ErrStale)
 		}
 	}
-	for _, h := range ended {
-		m.letGo(h)
-	}
+	m.letGo(ended...)
 	m.told(t, settled, m.newlySettled(t))
 	m.bounded(t, batch, accepted, release)
 }
