@@ -2,10 +2,7 @@ package store_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,26 +14,14 @@ import (
 // the same calls go through.
 func TestARedisWhoseDiskIsFullRefusesUntilThereIsRoom(t *testing.T) {
 	t.Parallel()
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("no small disk can be made here, which takes root: %v", err)
-	}
+	disk := testenv.SmallDisk(t)
 	server := testenv.StartRedis(t, "--dir", disk)
-	t.Cleanup(func() {
-		server.Kill()
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
 	f := fixtureOver(t, connect(t, server.URL()), store.Config{Prefix: "p"})
 	f.put(function("a", everyMinute), function("b", everyMinute))
 	f.beat()
 	held := f.claim("w", 1).Claims[0]
 
-	filler := filepath.Join(disk, "filler")
-	if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); err == nil {
-		t.Fatal("the disk has room for more than it holds")
-	}
+	makeRoom := testenv.FillDisk(t, disk)
 	var answered string // the last run that was asked for before the disk was found full
 	refused := func() bool {
 		id, err := f.Enqueue(f.ctx, store.RunNow{Group: "default", Flow: "a"})
@@ -56,9 +41,7 @@ func TestARedisWhoseDiskIsFullRefusesUntilThereIsRoom(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
+	makeRoom()
 	until(t, "there is room again", func() bool {
 		written, err := f.Complete(f.ctx, f.p, success(held))
 		return err == nil && written.Answers[0].Err == nil
