@@ -279,6 +279,9 @@ func (s ExecSpec) validate(invalid *InvalidError) {
 			invalid.add(field, "a reference to a secret, and arguments can be read by every user of the machine", "the reference in exec.env")
 		}
 	}
+	if strings.ContainsRune(s.Dir, 0) {
+		invalid.add("exec.dir", s.Dir, "text without NUL bytes")
+	}
 	validateEnv(invalid, "exec.env", s.Env)
 	s.validateSandbox(invalid)
 	if s.Limits != nil {

@@ -151,6 +151,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"too few files to start", exec(func(s *store.ExecSpec) { s.Limits = &store.Limits{OpenFiles: 3} }), "exec.limits.open_files", "8"},
 		{"no command", exec(func(s *store.ExecSpec) { s.Command = nil }), "exec.command", "a list"},
 		{"an empty program", exec(func(s *store.ExecSpec) { s.Command = []string{"", "x"} }), "exec.command", "a list"},
+		{"a NUL in the working folder", exec(func(s *store.ExecSpec) { s.Dir = "a\x00" }), "exec.dir", "NUL"},
 		{"a NUL in an argument", exec(func(s *store.ExecSpec) { s.Command = []string{"a", "b\x00"} }), "exec.command[1]", "NUL"},
 		{"an env name with a dash", env("A-B", "x"), "exec.env.A-B", "letters"},
 		{"an env name of the runtime's own", env("SYSTOLE_TOKEN", "x"), "exec.env.SYSTOLE_TOKEN", "SYSTOLE_"},
