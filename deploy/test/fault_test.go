@@ -37,7 +37,7 @@ func (l *load) cutWorkerOff(ctx context.Context, t *testing.T) {
 	}
 	l.isTakenOver(ctx, t, lost)
 	for _, network := range networks {
-		run(ctx, t, nil, "docker", "network", "connect", network, container)
+		run(ctx, t, nil, "docker", "network", "connect", "--alias", "worker", network, container) // the name that Compose gave it
 	}
 	l.runsOn(ctx, t, 3)
 }
