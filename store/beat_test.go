@@ -320,13 +320,3 @@ func TestNeitherRunNowsNorSlotsKeepTheOtherWaitingForEver(t *testing.T) {
 	}
 	t.Errorf("ran %v", ran)
 }
-
-// claimOneOf claims one of those that there are.
-func (f *fixture) claimOneOf(worker string) store.Claim {
-	f.Helper()
-	claimed := f.claim(worker, 1)
-	if len(claimed.Claims) != 1 {
-		f.Fatalf("claimed %d, want 1", len(claimed.Claims))
-	}
-	return claimed.Claims[0]
-}

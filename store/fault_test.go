@@ -234,28 +234,8 @@ func TestScriptsThatRedisForgotAreSentAgain(t *testing.T) {
 	t.Parallel()
 	server := testenv.StartRedis(t)
 	client := connect(t, server.URL())
-	client.AddHook(flushing{client})
+	client.AddHook(beforeScript(func(ctx context.Context, _ []any) error { return client.ScriptFlush(ctx).Err() }))
 	everything(fixtureOver(t, client, store.Config{Prefix: "p"}))
-}
-
-// flushing makes Redis forget all scripts before each call of one.
-type flushing struct{ client redis.UniversalClient }
-
-func (f flushing) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (f flushing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (f flushing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == "evalsha" {
-			if err := f.client.ScriptFlush(ctx).Err(); err != nil {
-				return err
-			}
-		}
-		return next(ctx, cmd)
-	}
 }
 
 // Redis is killed under a worker that claims and completes; its calls are repeated until it is back, and everything
@@ -433,32 +413,16 @@ func TestALeaseIsCountedFromTheCallThatWasAnswered(t *testing.T) {
 	f.put(function("a", everyMinute))
 	f.beat()
 	failed := make(chan time.Time, 1)
-	f.client.AddHook(failing{failed})
+	f.client.AddHook(beforeScript(func(context.Context, []any) error {
+		select {
+		case failed <- time.Now():
+			return net.ErrClosed
+		default:
+			return nil
+		}
+	}))
 	claimed := f.claim("w", 1)
 	if at := <-failed; len(claimed.Claims) != 1 || claimed.Sent.Before(at) {
 		t.Errorf("the lease of %d claims is counted from %s, before the first call failed at %s", len(claimed.Claims), claimed.Sent, at)
-	}
-}
-
-// failing fails the first script, as when Redis is away, and tells when that was.
-type failing struct{ once chan time.Time }
-
-func (f failing) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (f failing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (f failing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == "evalsha" {
-			select {
-			case f.once <- time.Now():
-				cmd.SetErr(net.ErrClosed)
-				return net.ErrClosed
-			default:
-			}
-		}
-		return next(ctx, cmd)
 	}
 }

@@ -107,7 +107,17 @@ func (f *fixture) claimFrom(p store.Partition, worker string, limit int) store.C
 // claimOne claims what must be exactly one occurrence.
 func (f *fixture) claimOne(worker string) store.Claim {
 	f.Helper()
-	claimed := f.claim(worker, 100)
+	return f.only(f.claim(worker, 100))
+}
+
+// claimOneOf claims one of those that there are.
+func (f *fixture) claimOneOf(worker string) store.Claim {
+	f.Helper()
+	return f.only(f.claim(worker, 1))
+}
+
+func (f *fixture) only(claimed store.Claimed) store.Claim {
+	f.Helper()
 	if len(claimed.Claims) != 1 {
 		f.Fatalf("claimed %d, want 1", len(claimed.Claims))
 	}
@@ -167,3 +177,24 @@ func (f *fixture) runNow(flow, id string) string {
 
 // runID is a run-now's id that sorts by n.
 func runID(flow string, n int) string { return fmt.Sprintf("%s~%016d", flow, n) }
+
+// beforeScript is called before each call of a script, with its arguments. An error of its own is the call's, which is not sent.
+type beforeScript func(ctx context.Context, args []any) error
+
+func (b beforeScript) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (b beforeScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (b beforeScript) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "evalsha" {
+			if err := b(ctx, cmd.Args()); err != nil {
+				cmd.SetErr(err)
+				return err
+			}
+		}
+		return next(ctx, cmd)
+	}
+}

@@ -243,11 +243,12 @@ func TestAConflictConcernsOneFlowOfABatch(t *testing.T) {
 	other := fixtureOver(t, connect(t, server.URL()), store.Config{Prefix: "p"})
 	f.putAll("files", numbered(3, everyMinute)...)
 	sizes := []int{}
-	f.client.AddHook(beforeScript{func(args []any) {
+	f.client.AddHook(beforeScript(func(_ context.Context, args []any) error {
 		if sizes = append(sizes, (len(args)-3-len(f.Keys(f.p))-1)/9); len(sizes) == 1 {
 			other.put(function("flow-0001", everyHour, func(d *store.DataFlow) { d.Description = "theirs" }))
 		}
-	}})
+		return nil
+	}))
 	changes, err := f.PutFlows(f.ctx, "files", numbered(3, everyHour))
 	if err != nil || strings.Count(results(changes), "changed") != 3 {
 		t.Fatal(changes, err)
@@ -260,23 +261,5 @@ func TestAConflictConcernsOneFlowOfABatch(t *testing.T) {
 	}
 	if got := f.flow("flow-0001"); got.Description != "" || got.Every.String() != "1h" {
 		t.Errorf("got %+v", got)
-	}
-}
-
-// beforeScript is told of each call of a script.
-type beforeScript struct{ tell func(args []any) }
-
-func (b beforeScript) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (b beforeScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (b beforeScript) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if cmd.Name() == "evalsha" {
-			b.tell(cmd.Args())
-		}
-		return next(ctx, cmd)
 	}
 }
