@@ -52,10 +52,9 @@ func InspectStreams(ctx context.Context, js jetstream.JetStream, cfg StreamConfi
 		if err != nil {
 			return missing, differing, fmt.Errorf("stream %s: %w", want.Name, translate("look up", err))
 		}
-		have := stream.CachedInfo().Config
-		if err := conflicts(have, want); err != nil {
+		if _, changes, err := compare(stream, want, cfg); err != nil {
 			errs = append(errs, fmt.Errorf("stream %s: %w", want.Name, err))
-		} else if _, changes := merge(have, want, cfg); len(changes) > 0 {
+		} else if len(changes) > 0 {
 			differing = append(differing, want.Name+" in "+strings.Join(changes, ", "))
 		}
 	}
@@ -73,18 +72,24 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	if err != nil {
 		return translate("create", err)
 	}
-	have := stream.CachedInfo().Config
-	if err := conflicts(have, want); err != nil {
+	updated, changes, err := compare(stream, want, cfg)
+	if err != nil || len(changes) == 0 {
 		return err
-	}
-	updated, changes := merge(have, want, cfg)
-	if len(changes) == 0 {
-		return nil
 	}
 	if _, err := js.UpdateStream(ctx, updated); err != nil {
 		return translate("change "+strings.Join(changes, ", "), err)
 	}
 	return nil
+}
+
+// compare gives what merge gives, or the conflicts of a stream that exists with what it is to be.
+func compare(stream jetstream.Stream, want jetstream.StreamConfig, cfg StreamConfig) (jetstream.StreamConfig, []string, error) {
+	have := stream.CachedInfo().Config
+	if err := conflicts(have, want); err != nil {
+		return have, nil, err
+	}
+	merged, changes := merge(have, want, cfg)
+	return merged, changes, nil
 }
 
 // conflicts reports what no update may change: it would drop messages, or the stream serves somebody else.
