@@ -101,11 +101,14 @@ func checkToken(from, token string) (string, error) {
 	return token, nil
 }
 
-func checkGroup(group string) error {
-	if store.ValidName(group) {
+func checkGroup(group string) error { return checkName("--group", group) }
+
+// checkName refuses what is no name of a group or flow.
+func checkName(flag, name string) error {
+	if store.ValidName(name) {
 		return nil
 	}
-	return usageError{fmt.Errorf("--group: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit", group)}
+	return usageError{fmt.Errorf("%s: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit", flag, name)}
 }
 
 func (a *app) printer(format output.Format) *output.Printer { return output.New(a.out, format) }

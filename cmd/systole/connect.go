@@ -109,7 +109,7 @@ func streamConfig(cfg config.Config) trigger.StreamConfig {
 
 // said gives the value of a key that some layer sets, and else the zero value.
 func said[T any](cfg config.Config, key string, value T) T {
-	if cfg.Source(key) == (config.Source{}) {
+	if !cfg.Said(key) {
 		return *new(T)
 	}
 	return value

@@ -56,7 +56,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 // httpAllow gives the networks that requests may go to. dev, which is for trying things out, has this machine among them
 // unless it is told otherwise.
 func (p *process) httpAllow() []netip.Prefix {
-	if p.role == config.RoleDev && p.cfg.Source("executor.http.allow") == (config.Source{}) {
+	if p.role == config.RoleDev && !p.cfg.Said("executor.http.allow") {
 		return loopback
 	}
 	return p.cfg.Executor.HTTP.Allow

@@ -25,8 +25,10 @@ func (a *app) runListCommand() *cobra.Command {
 		if status != "" && !slices.Contains(store.Statuses, store.Status(status)) {
 			return nil, usageError{fmt.Errorf("--status: found %q, allowed are %v", status, store.Statuses)}
 		}
-		if flow != "" && !store.ValidName(flow) {
-			return nil, usageError{fmt.Errorf("--flow: found %q, allowed are 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit", flow)}
+		if flow != "" {
+			if err := checkName("--flow", flow); err != nil {
+				return nil, err
+			}
 		}
 		return api.Runs(ctx, flags.group, store.RunFilter{Flow: flow, Status: store.Status(status), Limit: page}), nil
 	}

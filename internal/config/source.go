@@ -28,5 +28,8 @@ func (s Source) String() string {
 // Source says where the value of a key came from.
 func (c Config) Source(key string) Source { return c.origin[key] }
 
+// Said reports whether any layer sets a key, so that its value is not the default.
+func (c Config) Said(key string) bool { return c.Source(key) != (Source{}) }
+
 // Warnings are what is allowed and should still be known, each naming key and source. Log them once at start.
 func (c Config) Warnings() []string { return c.notes }
