@@ -45,7 +45,7 @@ func (l *AllowList) Wrap(next http.Handler) http.Handler {
 		client, known := l.clients.resolve(r)
 		if !l.allow.Load().admits(client, known) {
 			l.refused.Refused(r.Context(), r, Refusal{Client: client, Status: http.StatusForbidden, Err: errAddress})
-			problemOf(errAddress).write(w, r.ContentLength != 0)
+			problemOf(errAddress).Write(w, r.ContentLength != 0)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, client)))

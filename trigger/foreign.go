@@ -45,6 +45,6 @@ func LocalOnly(next http.Handler, refused *Refusals) http.Handler {
 		}
 		refused.Refused(r.Context(), r, Refusal{Client: Client(r), Status: http.StatusForbidden, Err: errForeign})
 		NewProblem(http.StatusForbidden, "allowed as Host is an address or localhost, since anybody may call; with auth.mode: none, in so many words, any is").
-			write(w, r.ContentLength != 0)
+			Write(w, r.ContentLength != 0)
 	})
 }

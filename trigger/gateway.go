@@ -123,7 +123,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer span.End()
 	err := g.serve(answer, r.WithContext(ctx), c)
 	if err != nil {
-		problemOf(err).write(answer, !c.bodyRead && r.ContentLength != 0)
+		problemOf(err).Write(answer, !c.bodyRead && r.ContentLength != 0)
 	}
 	endSpan(span, answer.status)
 	took := time.Since(start)
@@ -154,7 +154,7 @@ func (g *Gateway) admit(r *http.Request, c *call) (err error) {
 		return errForeign
 	}
 	if wait, ok := g.limiter.take(client, time.Now()); !ok {
-		return NewProblem(http.StatusTooManyRequests, "too many requests from this address").retryAfter(wait)
+		return NewProblem(http.StatusTooManyRequests, "too many requests from this address").RetryAfter(wait)
 	}
 	if c.route.run != "" {
 		return g.identifyCallback(r, c)

@@ -36,8 +36,8 @@ func (p *Problem) with(name, value string) *Problem {
 	return p
 }
 
-// retryAfter tells the client when to come back, in whole seconds as HTTP wants them.
-func (p *Problem) retryAfter(wait time.Duration) *Problem {
+// RetryAfter tells the client when to come back, in whole seconds as HTTP wants them.
+func (p *Problem) RetryAfter(wait time.Duration) *Problem {
 	seconds := int64((wait + time.Second - 1) / time.Second)
 	return p.with("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
 }
@@ -72,20 +72,20 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, ErrBadCredential):
 		return NewProblem(http.StatusUnauthorized, ErrBadCredential.Error()).with("WWW-Authenticate", challenge+`, error="invalid_token"`)
 	case errors.Is(err, ErrUndecided):
-		return NewProblem(http.StatusServiceUnavailable, ErrUndecided.Error()).retryAfter(keysPause)
+		return NewProblem(http.StatusServiceUnavailable, ErrUndecided.Error()).RetryAfter(keysPause)
 	case errors.Is(err, ErrForbidden):
 		return NewProblem(http.StatusForbidden, ErrForbidden.Error()).with("WWW-Authenticate", challenge+`, error="insufficient_scope"`)
 	case errors.Is(err, errNobody):
 		return NewProblem(http.StatusGone, errNobody.Error())
 	case errors.Is(err, ErrUnavailable):
-		return NewProblem(http.StatusServiceUnavailable, "nothing was accepted for sure; send it again").retryAfter(retryUnavailable)
+		return NewProblem(http.StatusServiceUnavailable, "nothing was accepted for sure; send it again").RetryAfter(retryUnavailable)
 	}
 	return NewProblem(http.StatusInternalServerError, "the cause is in the log of the server")
 }
 
-// write sends the problem. An answer that comes before the body was read hangs up, since the rest of the connection
+// Write sends the problem. An answer that comes before the body was read hangs up, since the rest of the connection
 // could only be used after waiting for a body that nobody wants.
-func (p *Problem) write(w http.ResponseWriter, bodyUnread bool) {
+func (p *Problem) Write(w http.ResponseWriter, bodyUnread bool) {
 	header := w.Header()
 	for name, values := range p.header {
 		header[name] = values

@@ -27,7 +27,7 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		{errors.New("nats: password is hunter2"), 500},
 	} {
 		answer := httptest.NewRecorder()
-		problemOf(fmt.Errorf("do something: %w", test.err)).write(answer, false)
+		problemOf(fmt.Errorf("do something: %w", test.err)).Write(answer, false)
 		checkProblem(t, answer.Result(), test.status)
 		if strings.Contains(answer.Body.String(), "hunter2") || strings.Contains(answer.Body.String(), "do something") {
 			t.Errorf("%v: the answer tells of the inside: %s", test.err, answer.Body)
@@ -38,7 +38,7 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 func TestRetryAfterIsInWholeSecondsAndNeverZero(t *testing.T) {
 	t.Parallel()
 	for wait, want := range map[time.Duration]string{0: "1", time.Millisecond: "1", time.Second: "1", 1001 * time.Millisecond: "2"} {
-		if got := NewProblem(http.StatusTooManyRequests, "").retryAfter(wait).header.Get("Retry-After"); got != want {
+		if got := NewProblem(http.StatusTooManyRequests, "").RetryAfter(wait).header.Get("Retry-After"); got != want {
 			t.Errorf("%v: got %s, want %s", wait, got, want)
 		}
 	}

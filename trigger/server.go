@@ -121,7 +121,7 @@ func (s *Server) wrap(handler http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		if refusal := refused(r.Context()); refusal != nil {
 			s.cfg.Logger.Debug("request refused", logkey.Status, refusal.Status, logkey.Reason, refusal.Detail, logkey.Client, r.RemoteAddr)
-			refusal.write(w, true)
+			refusal.Write(w, true)
 			return
 		}
 		answer := &answerWriter{ResponseWriter: w}
@@ -143,5 +143,5 @@ func (s *Server) rescue(w *answerWriter, r *http.Request) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
-	problemOf(errors.New("handler panicked")).write(w, true)
+	problemOf(errors.New("handler panicked")).Write(w, true)
 }

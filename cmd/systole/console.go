@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -82,10 +81,8 @@ func onceChecked(checked <-chan struct{}, next http.Handler) http.Handler {
 		case <-patience.C:
 		case <-trigger.Closing(r.Context()):
 		}
-		w.Header().Set("Retry-After", "2")
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_ = json.NewEncoder(w).Encode(trigger.NewProblem(http.StatusServiceUnavailable, "the console waits for Redis; its log says why"))
+		trigger.NewProblem(http.StatusServiceUnavailable, "the console waits for Redis; its log says why").
+			RetryAfter(2*time.Second).Write(w, r.ContentLength != 0)
 	})
 }
 
@@ -137,7 +134,7 @@ func (p *process) newConsole(nc *nats.Conn, st *store.Store) (http.Handler, erro
 		return allow.Reload(listener.Allow)
 	})
 	handler := api.Handler()
-	if listener.Auth.Open() && p.cfg.Source(key+".auth.mode") == (config.Source{}) { // open because it is on loopback, and not since somebody said so
+	if listener.Auth.Open() && !p.cfg.Said(key+".auth.mode") { // open because it is on loopback, and not since somebody said so
 		handler = trigger.LocalOnly(handler, refused)
 	}
 	return allow.Wrap(handler), nil
