@@ -69,6 +69,8 @@ func newCertificates(cfg MTLSConfig, invalid *InvalidError, names names) *certif
 	return c
 }
 
+var errNoCertificate = errors.New("found no certificate in PEM")
+
 // file reads the authorities' certificates, if that is where they are.
 func (cfg MTLSConfig) file(invalid *InvalidError) *renewed[x509.CertPool] {
 	if (cfg.CAs == nil) == (cfg.CAFile == "") {
@@ -81,7 +83,7 @@ func (cfg MTLSConfig) file(invalid *InvalidError) *renewed[x509.CertPool] {
 	pool, err := newRenewed(cfg.Logger, func(contents [][]byte) (*x509.CertPool, error) {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(contents[0]) {
-			return nil, errors.New("found no certificate in PEM")
+			return nil, errNoCertificate
 		}
 		return pool, nil
 	}, cfg.CAFile)

@@ -66,7 +66,7 @@ func newIssued(cfg OIDCConfig, invalid *InvalidError, names names) *issued {
 		invalid.add("oidc.clock_skew", cfg.ClockSkew.String(), "0 to "+MaxClockSkew.String())
 	}
 	if cfg.Issuers == nil {
-		cfg.Issuers = NewIssuers(IssuersConfig{})
+		cfg.Issuers, _ = NewIssuers(IssuersConfig{}) // which fails for a CA file only
 	}
 	if len(cfg.Subjects) == 0 {
 		invalid.add("oidc.subjects", "none", "at least one subject; not everybody whom the issuer knows is let in")

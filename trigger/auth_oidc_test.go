@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,15 @@ func oidcConfig(issuer *testenv.Issuer, issuers *Issuers) *OIDCConfig {
 		{Subject: "other", Audience: "elsewhere"},
 		{Email: "cron@acme.example"},
 	}}
+}
+
+func newIssuers(t testing.TB, cfg IssuersConfig) *Issuers {
+	t.Helper()
+	issuers, err := NewIssuers(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issuers
 }
 
 func oidcAuthenticator(t testing.TB, cfg *OIDCConfig, tokens ...Token) *Authenticator {
@@ -133,7 +144,7 @@ func TestAnIssuerThatIsAwayHoldsUpNobodyElse(t *testing.T) {
 	issuer := testenv.NewIssuer(t, "rsa")
 	issuer.SetAway(true)
 	clock := &testClock{at: time.Now()}
-	issuers := NewIssuers(IssuersConfig{})
+	issuers := newIssuers(t, IssuersConfig{})
 	issuers.now = clock.now
 	s := newSite(t, GatewayConfig{Access: Access{Auth: oidcAuthenticator(t, oidcConfig(issuer, issuers), Token{Name: "token", Value: "token"})}})
 	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", HeaderToken, "token"), 202)
@@ -161,7 +172,7 @@ func TestAKeyThatIsNewIsFetchedAndOneThatIsGoneIsForgotten(t *testing.T) {
 	t.Parallel()
 	issuer := testenv.NewIssuer(t, "rsa")
 	clock := &testClock{at: time.Now()}
-	issuers := NewIssuers(IssuersConfig{})
+	issuers := newIssuers(t, IssuersConfig{})
 	issuers.now = clock.now
 	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
 	old := issuer.Good(t)
@@ -184,7 +195,7 @@ func TestAKeyThatWasTakenBackDoesNotCountOnceMoreAfterAQuietTime(t *testing.T) {
 	t.Parallel()
 	issuer := testenv.NewIssuer(t, "rsa", "ec")
 	clock := &testClock{at: time.Now()}
-	issuers := NewIssuers(IssuersConfig{})
+	issuers := newIssuers(t, IssuersConfig{})
 	issuers.now = clock.now
 	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
 	stolen := issuer.Good(t)
@@ -203,7 +214,7 @@ func TestAFloodOfUnknownKeysReachesTheIssuerOnce(t *testing.T) {
 	t.Parallel()
 	issuer, stranger := testenv.NewIssuer(t, "rsa"), testenv.NewIssuer(t, "rsa")
 	clock := &testClock{at: time.Now()}
-	issuers := NewIssuers(IssuersConfig{})
+	issuers := newIssuers(t, IssuersConfig{})
 	issuers.now = clock.now
 	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
 	if _, err := bring(t, auth, issuer.Good(t)); err != nil {
@@ -262,8 +273,55 @@ func TestAnIssuerThatCallsItselfOtherwiseIsNotBelieved(t *testing.T) {
 	if _, err := bring(t, oidcAuthenticator(t, oidcConfig(issuer, nil)), issuer.Good(t)); !errors.Is(err, ErrUndecided) || reasonOf(err) != ReasonUndecided {
 		t.Errorf("got %v", err)
 	}
-	if err := NewIssuers(IssuersConfig{}).Check(t.Context(), issuer.URL); err == nil {
+	if err := newIssuers(t, IssuersConfig{}).Check(t.Context(), issuer.URL); err == nil {
 		t.Error("the check found nothing")
+	}
+}
+
+// R5.1: an issuer inside, such as a cluster's, has a certificate of a CA that nobody outside knows.
+func TestAnIssuerWithAPrivateCAIsBelievedWhereThatIsTrusted(t *testing.T) {
+	t.Parallel()
+	ca, other := testenv.NewAuthority(t), testenv.NewAuthority(t)
+	issuer := testenv.NewTLSIssuer(t, ca.Issue(t, testenv.LoopbackServer(1)), "rsa")
+	file := other.WriteCA(t)
+	clock := &testClock{at: time.Now()}
+	issuers := newIssuers(t, IssuersConfig{CAFile: file})
+	issuers.now = clock.now
+	issuers.client.Transport.(boundedTransport).RoundTripper.(trustingTransport).now = clock.now
+	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
+	if _, err := bring(t, auth, issuer.Good(t)); !errors.Is(err, ErrUndecided) {
+		t.Errorf("with another CA: %v", err)
+	}
+	pem, err := os.ReadFile(ca.WriteCA(t))
+	if err == nil {
+		err = os.WriteFile(file, pem, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.move(2 * keysPause)
+	if principal, err := bring(t, auth, issuer.Good(t)); err != nil || principal.Name != "github" {
+		t.Errorf("once its own CA is in the file: %+v, %v", principal, err)
+	}
+	if err := newIssuers(t, IssuersConfig{}).Check(t.Context(), issuer.URL); err == nil || !strings.Contains(err.Error(), "certificate signed by unknown authority") {
+		t.Errorf("without a file: %v", err)
+	}
+}
+
+func TestIssuersNeedAFileWithCertificates(t *testing.T) {
+	t.Parallel()
+	empty := filepath.Join(t.TempDir(), "empty.crt")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for cfg, want := range map[IssuersConfig]string{
+		{CAFile: empty}:                                   "empty.crt: found no certificate in PEM",
+		{CAFile: empty + ".absent"}:                       "no such file",
+		{CAFile: empty, Transport: http.DefaultTransport}: "allowed is one of them",
+	} {
+		if _, err := NewIssuers(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
 	}
 }
 
@@ -278,7 +336,7 @@ func TestAnIssuerFarAwayMakesNobodyAskThisMachine(t *testing.T) {
 	t.Parallel()
 	for _, keys := range []string{"http://127.0.0.1:6379/keys", "http://localhost/keys", "http://10.0.0.1/keys", "file:///etc/passwd", ""} {
 		asked := ""
-		issuers := NewIssuers(IssuersConfig{Transport: roundTrips(func(r *http.Request) string {
+		issuers := newIssuers(t, IssuersConfig{Transport: roundTrips(func(r *http.Request) string {
 			if r.URL.Host != "issuer.example" {
 				asked = r.URL.String()
 			}

@@ -2,6 +2,8 @@ package trigger
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,4 +94,42 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body = http.MaxBytesReader(nil, response.Body, maxKeys)
 	return response, nil
+}
+
+func (cfg IssuersConfig) transport() (http.RoundTripper, error) {
+	switch {
+	case cfg.CAFile == "" && cfg.Transport == nil:
+		return http.DefaultTransport, nil
+	case cfg.CAFile == "":
+		return cfg.Transport, nil
+	case cfg.Transport != nil:
+		return nil, errors.New("issuers: found a CA file and a transport, allowed is one of them")
+	}
+	trusting, err := newRenewed(cfg.Logger, trustAlso, cfg.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("issuers: %w", err)
+	}
+	return trustingTransport{trusting}, nil
+}
+
+// trustingTransport also trusts the authorities of a file, as it is at the moment.
+type trustingTransport struct{ *renewed[http.Transport] }
+
+// RoundTrip implements http.RoundTripper.
+func (t trustingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.current().RoundTrip(r)
+}
+
+func trustAlso(contents [][]byte) (*http.Transport, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, err
+	}
+	if !roots.AppendCertsFromPEM(contents[0]) {
+		return nil, errNoCertificate
+	}
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: keysTimeout,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+	}, nil
 }

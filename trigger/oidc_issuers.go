@@ -27,7 +27,8 @@ const (
 
 // IssuersConfig configures Issuers.
 type IssuersConfig struct {
-	Transport http.RoundTripper // nil: http.DefaultTransport
+	CAFile    string            // PEM certificates that are trusted beside the system's, looked at again every ten seconds; empty: none
+	Transport http.RoundTripper // nil: as http.DefaultTransport, with those of CAFile; not both
 	Logger    *slog.Logger      // nil: no logs
 }
 
@@ -44,11 +45,11 @@ type Issuers struct {
 	all map[string]*issuer
 }
 
-// NewIssuers makes a keeper of keys that knows none yet.
-func NewIssuers(cfg IssuersConfig) *Issuers {
-	transport := cfg.Transport
-	if transport == nil {
-		transport = http.DefaultTransport
+// NewIssuers makes a keeper of keys that knows none yet. It fails where CAFile cannot be read or holds no certificate.
+func NewIssuers(cfg IssuersConfig) (*Issuers, error) {
+	transport, err := cfg.transport()
+	if err != nil {
+		return nil, err
 	}
 	return &Issuers{
 		client: &http.Client{
@@ -56,7 +57,7 @@ func NewIssuers(cfg IssuersConfig) *Issuers {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // keys come from the issuer itself
 		},
 		logger: orDiscard(cfg.Logger), now: time.Now, all: map[string]*issuer{},
-	}
+	}, nil
 }
 
 func (s *Issuers) of(name string) *issuer {

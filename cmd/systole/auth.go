@@ -32,7 +32,11 @@ func (p *process) authenticator(auth config.Auth) (*trigger.Authenticator, error
 		cfg.HMAC = &trigger.HMACConfig{Keys: tokens(auth.HMAC.Keys), Window: auth.HMAC.Window}
 	}
 	if auth.Has(config.AuthOIDC) {
-		cfg.OIDC = &trigger.OIDCConfig{Issuer: auth.OIDC.Issuer, Audience: auth.OIDC.Audience, ClockSkew: auth.OIDC.ClockSkew, Issuers: p.issuers}
+		issuers, err := p.issuersTrusting(auth.OIDC.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		cfg.OIDC = &trigger.OIDCConfig{Issuer: auth.OIDC.Issuer, Audience: auth.OIDC.Audience, ClockSkew: auth.OIDC.ClockSkew, Issuers: issuers}
 		for _, subject := range auth.OIDC.Subjects {
 			cfg.OIDC.Subjects = append(cfg.OIDC.Subjects, trigger.OIDCSubject(subject))
 		}
@@ -48,6 +52,18 @@ func (p *process) authenticator(auth config.Auth) (*trigger.Authenticator, error
 		return nil, fmt.Errorf("auth: %w", err)
 	}
 	return made, nil
+}
+
+// issuersTrusting gives the keeper of issuers' keys, which stays while the file of those whom it trusts is the same.
+func (p *process) issuersTrusting(caFile string) (*trigger.Issuers, error) {
+	if p.issuers == nil || p.issuersCA != caFile {
+		issuers, err := trigger.NewIssuers(trigger.IssuersConfig{CAFile: caFile, Logger: p.logs.For("trigger")})
+		if err != nil {
+			return nil, fmt.Errorf("auth.oidc.ca_file: %w", err)
+		}
+		p.issuers, p.issuersCA = issuers, caFile
+	}
+	return p.issuers, nil
 }
 
 func tokens(list []config.Token) []trigger.Token {

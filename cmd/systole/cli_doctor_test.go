@@ -75,8 +75,11 @@ func TestDoctorAsksTheIssuersOfJWTsForTheirKeys(t *testing.T) {
 	_, _, environ := servers(t)
 	here, away := testenv.NewIssuer(t, "rsa"), testenv.NewIssuer(t, "rsa")
 	away.SetAway(true)
-	file := write(t, "systole.yaml", "gateway: {auth: {oidc: {issuer: '"+here.URL+"', audience: a, subjects: [b, {subject: c, issuer: '"+away.URL+"'}]}}}\n")
-	run(t, environ, "doctor", "-c", file).expect(t, exitFine, "ok       issuer "+here.URL+" gives its keys", "warning  discover issuer "+away.URL, "gets 503")
+	ca := testenv.NewAuthority(t)
+	inside := testenv.NewTLSIssuer(t, ca.Issue(t, testenv.LoopbackServer(1)), "rsa")
+	file := write(t, "systole.yaml", "gateway: {auth: {oidc: {issuer: '"+here.URL+"', audience: a, ca_file: '"+ca.WriteCA(t)+"', subjects: [b, {subject: c, issuer: '"+away.URL+"'}, {subject: d, issuer: '"+inside.URL+"'}]}}}\n")
+	run(t, environ, "doctor", "-c", file).expect(t, exitFine,
+		"ok       issuer "+here.URL+" gives its keys", "ok       issuer "+inside.URL+" gives its keys", "warning  discover issuer "+away.URL, "gets 503")
 }
 
 func TestDoctorWarnsOfARedisThatMayLoseThings(t *testing.T) {

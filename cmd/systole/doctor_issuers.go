@@ -11,28 +11,35 @@ import (
 
 // diagnoseIssuers asks each issuer of JWTs for its keys. One that is away is a warning: everybody else is let in.
 func diagnoseIssuers(ctx context.Context, cfg config.Config) (findings []finding) {
-	issuers := trigger.NewIssuers(trigger.IssuersConfig{})
-	for _, name := range issuersOf(cfg.Gateway.Auth, cfg.Console.Auth) {
-		if err := issuers.Check(ctx, name); err != nil {
+	for _, at := range issuersOf(cfg.Gateway.Auth, cfg.Console.Auth) {
+		issuers, err := trigger.NewIssuers(trigger.IssuersConfig{CAFile: at.caFile})
+		if err == nil {
+			err = issuers.Check(ctx, at.name)
+		}
+		if err != nil {
 			findings = append(findings, finding{"warning", fmt.Sprintf("%v; until it answers, whoever brings a JWT of it gets 503", err)})
 			continue
 		}
-		findings = append(findings, finding{"ok", "issuer " + name + " gives its keys"})
+		findings = append(findings, finding{"ok", "issuer " + at.name + " gives its keys"})
 	}
 	return findings
 }
 
+// issuer is one that callers may come from, and the file of those who may sign its certificate.
+type issuer struct{ name, caFile string }
+
 // issuersOf lists the issuers that callers may come from, each once.
-func issuersOf(all ...config.Auth) (names []string) {
+func issuersOf(all ...config.Auth) (issuers []issuer) {
 	for _, auth := range all {
 		for _, subject := range auth.OIDC.Subjects {
-			name := subject.Issuer
-			if name == "" {
-				name = auth.OIDC.Issuer
+			one := issuer{subject.Issuer, auth.OIDC.CAFile}
+			if one.name == "" {
+				one.name = auth.OIDC.Issuer
 			}
-			names = append(names, name)
+			if !slices.Contains(issuers, one) {
+				issuers = append(issuers, one)
+			}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return issuers
 }

@@ -45,6 +45,25 @@ func TestAJWTLetsInAndItsSubjectsChangeWithoutARestart(t *testing.T) {
 	await(t, url, issuer.Token(t, "rsa", jose.RS256, map[string]any{"sub": "1", "email": "cron@acme.example", "email_verified": true}), http.StatusAccepted)
 }
 
+// R5.1: an issuer whose certificate a private CA has signed, such as that of a cluster, is believed once the settings name the CA.
+func TestAJWTOfAnIssuerWithAPrivateCALetsInOnceTheCAIsNamed(t *testing.T) {
+	t.Parallel()
+	ca := testenv.NewAuthority(t)
+	issuer := testenv.NewTLSIssuer(t, ca.Issue(t, testenv.LoopbackServer(1)), "rsa")
+	settings := func(more string) string {
+		return "gateway:\n  auth:\n    oidc:\n      issuer: '" + issuer.URL + "'\n      audience: systole\n      subjects: ['repo:acme/shop:ref:refs/heads/main']\n" + more
+	}
+	file := write(t, "systole.yaml", settings(""))
+	gateway := spawn(t, "gateway", []string{"gateway", "-c", file}, gatewayOn(t, "127.0.0.1:0")...)
+	url := gateway.url("gateway") + "/heartbeat"
+	await(t, url, issuer.Good(t), http.StatusServiceUnavailable)
+	gateway.awaitLog("the keys of an issuer could not be fetched")
+	overwrite(t, file, settings("      ca_file: "+ca.WriteCA(t)+"\n"))
+	gateway.signal(syscall.SIGHUP)
+	gateway.awaitLog("settings reloaded", "changed", "gateway.auth.oidc.ca_file")
+	await(t, url, issuer.Good(t), http.StatusAccepted)
+}
+
 // R2.5, R5.1: a client with a certificate is let in by gateway and console, and the listener's own certificate, the CA and the
 // subjects change without a restart.
 func TestAClientCertificateLetsInAndCertificatesChangeWithoutARestart(t *testing.T) {

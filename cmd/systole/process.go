@@ -30,7 +30,8 @@ type process struct {
 	tracer   trace.TracerProvider
 	modules  *wasm.Executor // once it is opened
 
-	issuers *trigger.Issuers
+	issuers   *trigger.Issuers // see issuersTrusting
+	issuersCA string
 
 	reloads []func(config.Config) error // what takes new settings over on SIGHUP
 	closers []func()
@@ -60,7 +61,6 @@ func (a *app) open(cmd *cobra.Command, role config.Role) (*process, error) {
 		Format: cfg.Log.Format, Level: cfg.Log.Level.Slog(), Levels: cfg.Log.Levels.ByComponent(), Secrets: cfg.Secrets(),
 	})
 	p.log = p.logs.For(string(role))
-	p.issuers = trigger.NewIssuers(trigger.IssuersConfig{Logger: p.logs.For("trigger")})
 	a.redisLog(p.logs.For("redis"))
 	for _, note := range cfg.Warnings() {
 		p.log.Warn(note)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,9 +20,12 @@ import (
 // requestToken is what a job of GitHub's shows to be given a token of its own.
 const requestToken = "the-request-token-of-a-job"
 
-// issuer signs tokens as GitHub and Google do, with the discovery that gateways look their keys up by.
+// issuer signs tokens as GitHub, Google and a cluster do, with the discovery that gateways look their keys up by. Like
+// a cluster's, its certificate is of a CA that nobody else knows.
 type issuer struct {
 	url    string
+	jobURL string // the same without TLS, for jobs
+	ca     []byte // in PEM
 	signer jose.Signer
 }
 
@@ -60,7 +64,9 @@ func newIssuer() (*issuer, error) {
 		}
 		return map[string]any{"count": 1, "value": i.sign(githubClaims(r.URL.Query().Get("audience")))}
 	})
-	i.url = httptest.NewServer(mux).URL
+	server := httptest.NewTLSServer(mux)
+	i.url, i.jobURL = server.URL, httptest.NewServer(mux).URL
+	i.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	return i, nil
 }
 
@@ -99,14 +105,23 @@ func googleClaims(email string) map[string]any {
 	}
 }
 
+// kubernetesClaims are those of the token that the cluster puts into the pod of the CronJob.
+func kubernetesClaims(account string) map[string]any {
+	return map[string]any{
+		"sub": "system:serviceaccount:default:" + account, "aud": []string{audience},
+		"kubernetes.io": map[string]any{"namespace": "default", "serviceaccount": map[string]any{"name": account, "uid": "7c1e7a2f"}},
+	}
+}
+
 // audience is what the examples name.
 const audience = "https://systole.example"
 
-// oidcSettings are the settings of both examples in one, with the tests' issuer in place of GitHub and Google.
-func oidcSettings(read func(file string) ([]byte, error), local string) (string, error) {
+// oidcSettings are the settings of the examples in one, with the tests' issuer in place of GitHub, Google and the cluster.
+func oidcSettings(read func(file string) ([]byte, error), local, caFile string) (string, error) {
 	var subjects []map[string]any
 	for file, wanted := range map[string]string{
 		"github-actions/gateway.yaml": "https://token.actions.githubusercontent.com", "cloud-scheduler/gateway.yaml": "https://accounts.google.com",
+		"kubernetes-cronjob/gateway.yaml": "https://kubernetes.default.svc.cluster.local",
 	} {
 		data, err := read(file)
 		if err != nil {
@@ -118,6 +133,7 @@ func oidcSettings(read func(file string) ([]byte, error), local string) (string,
 					Mode string
 					OIDC struct {
 						Issuer, Audience string
+						CAFile           string `yaml:"ca_file"`
 						Subjects         []map[string]any
 					}
 				}
@@ -130,10 +146,13 @@ func oidcSettings(read func(file string) ([]byte, error), local string) (string,
 		if auth.Mode != "token,oidc" || auth.OIDC.Issuer != wanted || auth.OIDC.Audience != audience || len(auth.OIDC.Subjects) != 1 {
 			return "", fmt.Errorf("%s has the settings %+v", file, auth)
 		}
+		if private := strings.HasPrefix(file, "kubernetes"); private != (auth.OIDC.CAFile != "") {
+			return "", fmt.Errorf("%s has the CA file %q", file, auth.OIDC.CAFile)
+		}
 		subjects = append(subjects, auth.OIDC.Subjects...)
 	}
 	var text strings.Builder
-	text.WriteString("    oidc:\n      issuer: " + local + "\n      audience: " + audience + "\n      subjects:\n")
+	text.WriteString("    oidc:\n      issuer: " + local + "\n      ca_file: " + caFile + "\n      audience: " + audience + "\n      subjects:\n")
 	for _, subject := range subjects {
 		line, err := json.Marshal(subject) // which is YAML, too
 		if err != nil {
@@ -146,6 +165,6 @@ func oidcSettings(read func(file string) ([]byte, error), local string) (string,
 
 // jobEnvironment is what GitHub gives a job that may ask for a token.
 func (i *issuer) jobEnvironment() []string {
-	address := i.url + "/job?" + url.Values{"api-version": {"2.0"}}.Encode()
+	address := i.jobURL + "/job?" + url.Values{"api-version": {"2.0"}}.Encode()
 	return []string{"ACTIONS_ID_TOKEN_REQUEST_URL=" + address, "ACTIONS_ID_TOKEN_REQUEST_TOKEN=" + requestToken}
 }

@@ -156,46 +156,94 @@ func value(t *testing.T, file, key string) string {
 func TestTheCommandOfTheCronJobSendsAHeartbeat(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t)
-	var job struct {
-		Kind string
-		Spec struct {
-			Schedule                string
-			StartingDeadlineSeconds int `yaml:"startingDeadlineSeconds"`
-			JobTemplate             struct {
-				Spec struct {
-					ActiveDeadlineSeconds int `yaml:"activeDeadlineSeconds"`
-					Template              struct {
-						Spec struct {
-							Containers []struct {
-								Command []string
-								Env     []struct{ Name, Value string }
+	job := readCronJob(t, "kubernetes-cronjob/cronjob.yaml")
+	if out := g.shell(nil, job.command(g)...); !strings.Contains(out, `"status":"accepted"`) {
+		t.Errorf("it says %s", out)
+	}
+	g.ran("")
+}
+
+// R2.5: without a secret, with a token that the cluster signs for the pod.
+func TestTheCronJobNeedsNoSecret(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	job := readCronJob(t, "kubernetes-cronjob/cronjob-oidc.yaml")
+	pod := job.Spec.JobTemplate.Spec.Template.Spec
+	if token := pod.Volumes[0].Projected.Sources[0].ServiceAccountToken; token.Audience != audience || token.Path != "token" {
+		t.Errorf("the pod has the token %+v", token)
+	}
+	send := func(account string) (string, error) {
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte(g.issuer.sign(kubernetesClaims(account))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return g.tryShell([]string{"HEARTBEAT_TOKEN_FILE=" + file}, job.command(g)...)
+	}
+	if out, err := send("another"); err == nil || !strings.Contains(out, "401") {
+		t.Errorf("another account is answered %s, %v", out, err)
+	}
+	if out, err := send(pod.ServiceAccountName); err != nil || !strings.Contains(out, `"status":"accepted"`) {
+		t.Fatalf("it says %s, %v", out, err)
+	}
+	g.ran("")
+}
+
+// cronJob is what of a CronJob of Kubernetes matters here.
+type cronJob struct {
+	Kind string
+	Spec struct {
+		Schedule                string
+		StartingDeadlineSeconds int `yaml:"startingDeadlineSeconds"`
+		JobTemplate             struct {
+			Spec struct {
+				ActiveDeadlineSeconds int `yaml:"activeDeadlineSeconds"`
+				Template              struct {
+					Spec struct {
+						ServiceAccountName string `yaml:"serviceAccountName"`
+						Containers         []struct {
+							Command []string
+							Env     []struct{ Name, Value string }
+						}
+						Volumes []struct {
+							Projected struct {
+								Sources []struct {
+									ServiceAccountToken struct{ Path, Audience string } `yaml:"serviceAccountToken"`
+								}
 							}
 						}
 					}
 				}
-			} `yaml:"jobTemplate"`
-		}
+			}
+		} `yaml:"jobTemplate"`
 	}
-	if err := yaml.Unmarshal([]byte(read(t, "kubernetes-cronjob/cronjob.yaml")), &job); err != nil {
+}
+
+// readCronJob reads the last document of a file, which is the job.
+func readCronJob(t *testing.T, file string) (job cronJob) {
+	t.Helper()
+	documents := strings.Split(read(t, file), "\n---\n")
+	if err := yaml.Unmarshal([]byte(documents[len(documents)-1]), &job); err != nil {
 		t.Fatal(err)
 	}
 	if job.Kind != "CronJob" || job.Spec.Schedule != "* * * * *" || job.Spec.StartingDeadlineSeconds == 0 || job.Spec.JobTemplate.Spec.ActiveDeadlineSeconds >= 60 {
-		t.Errorf("it is %+v", job)
+		t.Errorf("%s is %+v", file, job)
 	}
-	container := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
-	var environ []string
-	for _, variable := range container.Env { // what the manifest says, where the deployment of the tests says nothing else
+	return job
+}
+
+// command is what the job runs. It may be told only what the deployment of the tests says as well.
+func (j cronJob) command(g group) []string {
+	g.t.Helper()
+	container := j.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
+	for _, variable := range container.Env {
 		if !strings.Contains(strings.Join(g.environ(), "\n"), variable.Name+"=") {
-			environ = append(environ, variable.Name+"="+variable.Value)
+			g.t.Errorf("nobody knows the variable %s=%s", variable.Name, variable.Value)
 		}
 	}
-	if len(environ) > 0 || len(container.Env) != 3 {
-		t.Errorf("variables are %v, of which nobody knows %v", container.Env, environ)
+	if len(container.Env) != 3 {
+		g.t.Errorf("the variables are %v", container.Env)
 	}
-	if out := g.shell(nil, container.Command...); !strings.Contains(out, `"status":"accepted"`) {
-		t.Errorf("it says %s", out)
-	}
-	g.ran("")
+	return container.Command
 }
 
 // codeLines are the commands in a page that start so; one that goes on in the next line is one.

@@ -102,12 +102,14 @@ func start(t *testing.T) (d deployment, err error) {
 	if d.issuer, err = newIssuer(); err != nil {
 		return d, err
 	}
-	oidc, err := oidcSettings(os.ReadFile, d.issuer.url)
+	caFile := filepath.Join(scratch, "issuer.crt")
+	oidc, err := oidcSettings(os.ReadFile, d.issuer.url, caFile)
 	if err != nil {
 		return d, err
 	}
 	settings := filepath.Join(scratch, "gateway.yaml")
 	err = errors.Join(
+		os.WriteFile(caFile, d.issuer.ca, 0o600),
 		os.WriteFile(d.tokenFile, []byte(credential+"\n"), 0o600),
 		os.WriteFile(settings, []byte("gateway:\n  listen: 127.0.0.1:0\n  auth:\n    mode: token,hmac,oidc\n"+oidc+
 			"    hmac:\n      keys:\n        - {name: cron, value_file: "+d.tokenFile+"}\n    tokens:\n      - {name: scheduler, value_file: "+d.tokenFile+"}\n"), 0o600),

@@ -17,7 +17,7 @@ var proofs = map[string][]string{
 	"manual":             {"TestAHeartbeatByHandTellsWhatRan", "TestAHeartbeatByHandFailsWhereTheGatewayRefuses"},
 	"cron":               {"TestTheLineOfTheCrontabSendsAHeartbeat"},
 	"systemd":            {"TestTheUnitsOfSystemdAreValid", "TestTheServiceOfSystemdSendsAHeartbeat"},
-	"kubernetes-cronjob": {"TestTheCommandOfTheCronJobSendsAHeartbeat"},
+	"kubernetes-cronjob": {"TestTheCommandOfTheCronJobSendsAHeartbeat", "TestTheCronJobNeedsNoSecret"},
 	"github-actions":     {"TestTheWorkflowOfGitHubSendsAHeartbeat", "TestTheWorkflowOfGitHubNeedsNoSecret"},
 	"cloud-scheduler":    {"TestTheRequestOfCloudSchedulerIsAHeartbeat", "TestCloudSchedulerSendsWhatItsRequestSays"},
 	"eventbridge":        {"TestTheRequestOfEventBridgeIsAHeartbeat", "TestEventBridgeSendsWhatItsRequestSays"},

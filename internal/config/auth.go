@@ -61,6 +61,7 @@ type OIDCAuth struct {
 	Issuer    string        `koanf:"issuer"`   // of subjects that name none; https, or http on loopback
 	Audience  string        `koanf:"audience"` // that the JWT must be for, of subjects that name none
 	Subjects  []OIDCSubject `koanf:"subjects"`
+	CAFile    string        `koanf:"ca_file"`    // that signs issuers' certificates, beside those whom the system trusts
 	ClockSkew time.Duration `koanf:"clock_skew"` // how far the issuer's clock may be off
 }
 

@@ -27,6 +27,7 @@ func allKinds(t *testing.T) string {
     oidc:
       issuer: https://token.actions.githubusercontent.com
       audience: https://systole.example
+      ca_file: ` + ca.WriteCA(t) + `
       clock_skew: 30s
       subjects:
         - repo:acme/shop:ref:refs/heads/main
@@ -71,22 +72,24 @@ func TestWhatEachKindOfCredentialNeedsIsSaidAllAtOnce(t *testing.T) {
 	const gateway = "gateway.auth."
 	key := `{name: a, value: 'env:K'}`
 	for name, test := range map[string]struct{ auth, want string }{
-		"nothing of anything":        {"mode: 'token,hmac,oidc,mtls'", "hmac.keys mtls.ca_file mtls.subjects oidc.subjects tokens tls"},
-		"a kind that the mode lacks": {"mode: token, tokens: [{name: b, value: 'env:T'}], oidc: {issuer: 'https://a', audience: b, subjects: [c]}", "mode"},
-		"a window beyond the memory": {"hmac: {window: 3m, keys: [" + key + "]}", "hmac.window"},
-		"a window of nothing":        {"hmac: {window: 1ms, keys: [" + key + "]}", "hmac.window"},
-		"a weak key":                 {"hmac: {keys: [{name: a, value: 'env:T'}]}", "hmac.keys[0].value"},
-		"the sum of a key":           {"hmac: {keys: [{name: a, sha256: " + strings.Repeat("ab", 32) + "}]}", "hmac.keys[0].sha256"},
-		"one name for two":           {"tokens: [{name: a, value: 'env:T'}], hmac: {keys: [" + key + "]}", "hmac.keys[0].name"},
-		"no issuer, no audience":     {"oidc: {subjects: [a]}", "oidc.audience oidc.issuer"},
-		"an issuer in the clear":     {"oidc: {issuer: 'http://issuer.example', audience: a, subjects: [b]}", "oidc.issuer"},
-		"a subject twice":            {"oidc: {issuer: 'https://a', audience: a, subjects: [b, b]}", "oidc.subjects[1]"},
-		"a subject and an email":     {"oidc: {issuer: 'https://a', audience: a, subjects: [{subject: b, email: c}]}", "oidc.subjects[0]"},
-		"a subject that is a number": {"oidc: {issuer: 'https://a', audience: a, subjects: [1]}", "oidc.subjects[0]"},
-		"a scope that is none":       {"oidc: {issuer: 'https://a', audience: a, subjects: [{subject: b, scopes: [all]}]}", "oidc.subjects[0].scopes"},
-		"a skew without end":         {"oidc: {issuer: 'https://a', audience: a, clock_skew: 1h, subjects: [b]}", "oidc.clock_skew"},
-		"a certificate without TLS":  {"mtls: {ca_file: /nowhere, subjects: [{uri: a, cn: b, name: c}]}", "mtls.ca_file mtls.subjects[0] tls"},
-		"a time that is none":        {"tokens: [{name: b, value: 'env:T', expires: tomorrow}]", "tokens[0].expires"},
+		"nothing of anything":         {"mode: 'token,hmac,oidc,mtls'", "hmac.keys mtls.ca_file mtls.subjects oidc.subjects tokens tls"},
+		"a kind that the mode lacks":  {"mode: token, tokens: [{name: b, value: 'env:T'}], oidc: {issuer: 'https://a', audience: b, subjects: [c]}", "mode"},
+		"a window beyond the memory":  {"hmac: {window: 3m, keys: [" + key + "]}", "hmac.window"},
+		"a window of nothing":         {"hmac: {window: 1ms, keys: [" + key + "]}", "hmac.window"},
+		"a weak key":                  {"hmac: {keys: [{name: a, value: 'env:T'}]}", "hmac.keys[0].value"},
+		"the sum of a key":            {"hmac: {keys: [{name: a, sha256: " + strings.Repeat("ab", 32) + "}]}", "hmac.keys[0].sha256"},
+		"one name for two":            {"tokens: [{name: a, value: 'env:T'}], hmac: {keys: [" + key + "]}", "hmac.keys[0].name"},
+		"no issuer, no audience":      {"oidc: {subjects: [a]}", "oidc.audience oidc.issuer"},
+		"an issuer in the clear":      {"oidc: {issuer: 'http://issuer.example', audience: a, subjects: [b]}", "oidc.issuer"},
+		"a subject twice":             {"oidc: {issuer: 'https://a', audience: a, subjects: [b, b]}", "oidc.subjects[1]"},
+		"a subject and an email":      {"oidc: {issuer: 'https://a', audience: a, subjects: [{subject: b, email: c}]}", "oidc.subjects[0]"},
+		"a subject that is a number":  {"oidc: {issuer: 'https://a', audience: a, subjects: [1]}", "oidc.subjects[0]"},
+		"a scope that is none":        {"oidc: {issuer: 'https://a', audience: a, subjects: [{subject: b, scopes: [all]}]}", "oidc.subjects[0].scopes"},
+		"a skew without end":          {"oidc: {issuer: 'https://a', audience: a, clock_skew: 1h, subjects: [b]}", "oidc.clock_skew"},
+		"an issuer's CA that is none": {"oidc: {issuer: 'https://a', audience: a, ca_file: /dev/null, subjects: [b]}", "oidc.ca_file"},
+		"a CA without subjects":       {"oidc: {ca_file: /nowhere}", "oidc.ca_file oidc.subjects"},
+		"a certificate without TLS":   {"mtls: {ca_file: /nowhere, subjects: [{uri: a, cn: b, name: c}]}", "mtls.ca_file mtls.subjects[0] tls"},
+		"a time that is none":         {"tokens: [{name: b, value: 'env:T', expires: tomorrow}]", "tokens[0].expires"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,10 @@ func (l *loader) checkAuth(prefix string, from *Listener) {
 	l.checkHMAC(at+"hmac", &auth.HMAC, names)
 	l.checkOIDC(at+"oidc", auth.OIDC, names)
 	l.checkMTLS(prefix, from, names)
+	if needed(l.Roles, prefix) {
+		l.checkCAs(at+"oidc.ca_file", auth.OIDC.CAFile)
+		l.checkCAs(at+"mtls.ca_file", auth.MTLS.CAFile)
+	}
 	l.checkMode(prefix, from)
 }
 
@@ -23,7 +27,7 @@ func (a Auth) configured() (kinds []string) {
 		if map[string]bool{
 			AuthToken: len(a.Tokens) > 0,
 			AuthHMAC:  len(a.HMAC.Keys) > 0,
-			AuthOIDC:  a.OIDC.Issuer != "" || a.OIDC.Audience != "" || len(a.OIDC.Subjects) > 0,
+			AuthOIDC:  a.OIDC.Issuer != "" || a.OIDC.Audience != "" || a.OIDC.CAFile != "" || len(a.OIDC.Subjects) > 0,
 			AuthMTLS:  a.MTLS.CAFile != "" || len(a.MTLS.Subjects) > 0,
 		}[kind] {
 			kinds = append(kinds, kind)

@@ -74,11 +74,4 @@ func (l *loader) checkMTLS(prefix string, from *Listener, names map[string]int) 
 	if from.TLS == (ServerTLS{}) && (clients.CAFile != "" || from.Auth.Has(AuthMTLS)) {
 		l.bad(prefix+".tls.cert_file", "nothing", "a certificate, since "+prefix+".auth has mtls: without TLS no client can present one, nor behind a proxy that ends TLS")
 	}
-	if clients.CAFile == "" || !needed(l.Roles, prefix) {
-		return
-	}
-	l.readable(key+".ca_file", clients.CAFile)
-	if _, err := clients.CAs(); err != nil {
-		l.bad(key+".ca_file", err.Error(), "a file of PEM certificates")
-	}
 }

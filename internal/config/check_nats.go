@@ -98,16 +98,21 @@ func (l *loader) checkRedisURL(server, first *url.URL, count int) {
 // checkTLS loads what is named, so that a wrong file is an error at start and not at the first connection.
 func (l *loader) checkTLS(prefix string, t TLS) {
 	l.pair(prefix+".cert_file", prefix+".key_file", t.CertFile != "", t.KeyFile != "")
-	l.readable(prefix+".ca_file", t.CAFile)
+	l.checkCAs(prefix+".ca_file", t.CAFile)
 	l.readable(prefix+".cert_file", t.CertFile)
 	l.readable(prefix+".key_file", t.KeyFile)
-	if l.faulty[prefix+".ca_file"] || l.faulty[prefix+".cert_file"] || l.faulty[prefix+".key_file"] {
+	if t.CertFile != "" && !l.faulty[prefix+".cert_file"] && !l.faulty[prefix+".key_file"] {
+		l.certificate(prefix+".cert_file", t.CertFile, t.KeyFile)
+	}
+}
+
+// checkCAs checks a file of those who sign certificates, if there is one.
+func (l *loader) checkCAs(key, file string) {
+	l.readable(key, file)
+	if file == "" || l.faulty[key] {
 		return
 	}
-	if _, err := (TLS{CAFile: t.CAFile}).Client(); err != nil {
-		l.bad(prefix+".ca_file", err.Error(), "a file of PEM certificates")
-	}
-	if t.CertFile != "" {
-		l.certificate(prefix+".cert_file", t.CertFile, t.KeyFile)
+	if _, err := loadCAs(file); err != nil {
+		l.bad(key, err.Error(), "a file of PEM certificates")
 	}
 }

@@ -65,9 +65,6 @@ type ServerTLS struct {
 	KeyFile  string `koanf:"key_file"`
 }
 
-// CAs reads the certificates of those who sign clients'.
-func (a MTLSAuth) CAs() (*x509.CertPool, error) { return loadCAs(a.CAFile) }
-
 func loadCAs(path string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {

@@ -5,8 +5,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -33,6 +36,22 @@ func NewIssuer(t testing.TB, names ...string) *Issuer {
 	t.Helper()
 	i := &Issuer{keys: map[string]any{}}
 	i.Server = httptest.NewServer(http.HandlerFunc(i.serve))
+	return i.with(t, names)
+}
+
+// NewTLSIssuer starts one that speaks HTTPS with a certificate.
+func NewTLSIssuer(t testing.TB, certificate tls.Certificate, names ...string) *Issuer {
+	t.Helper()
+	i := &Issuer{keys: map[string]any{}}
+	i.Server = httptest.NewUnstartedServer(http.HandlerFunc(i.serve))
+	i.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	i.Config.ErrorLog = log.New(io.Discard, "", 0) // who does not trust it says so itself
+	i.StartTLS()
+	return i.with(t, names)
+}
+
+func (i *Issuer) with(t testing.TB, names []string) *Issuer {
+	t.Helper()
 	t.Cleanup(i.Close)
 	for _, name := range names {
 		i.AddKey(t, name)
