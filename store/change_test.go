@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -249,5 +250,55 @@ func (f *fixture) makeUnreadable(flow, schedule string) {
 	f.put(function(flow, everyHour)) // which raises the revision of the state
 	if err := f.client.HSet(f.ctx, f.Keys(f.p)[1], flow, `{"name":"`+flow+`",`+schedule+`}`).Err(); err != nil {
 		f.Fatal(err)
+	}
+}
+
+// The run of a flow that cannot be read was to be cancelled, and its worker is gone: nobody can end it, and nobody has to wait for that.
+func TestARunToBeCancelledWhoseFlowCannotBeReadHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	for name, schedule := range map[string]string{"cron": `"cron":"of a newer version"`, "type": `"every":["of a newer version"]`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, store.Config{})
+			f.pass(0)
+			f.put(function("a", everyMinute), function("b", everyMinute))
+			f.beat()
+			lost := f.claim("gone", 1).Claims[0]
+			if _, err := f.CancelRun(f.ctx, "default", lost.RunID, ""); err != nil {
+				t.Fatal(err)
+			}
+			f.makeUnreadable("a", schedule)
+			f.pass(2 * lease)
+			claimed, err := f.Claimer(f.p, "w", lease).Claim(f.ctx, 10)
+			if err != nil || len(claimed.Claims) != 1 || claimed.Claims[0].Flow.Name != "b" || len(claimed.Broken) != 1 {
+				t.Fatalf("claimed %+v, %v", claimed, err)
+			}
+			f.complete(claimed.Claims...)
+
+			f.put(function("a", everyMinute)) // it can be read again
+			f.pass(lease)
+			if ended := f.claim("w", 10).Ended; len(ended) != 1 || ended[0].Run.ID != lost.RunID || ended[0].Run.Status != store.StatusCancelled {
+				t.Errorf("ended %+v", ended)
+			}
+		})
+	}
+}
+
+func TestAFlowThatCannotBeReadAnyMoreWhenItIsPlacedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.pass(0)
+	f.put(function("a", everyMinute, overlap(store.OverlapAllow)), function("b", everyMinute, overlap(store.OverlapAllow)))
+	f.beat()
+	calls := 0
+	f.client.AddHook(beforeScript(func(context.Context, []any) error {
+		if calls++; calls == 2 { // the first one claims, this one places
+			f.makeUnreadable("a", `"cron":"of a newer version"`)
+		}
+		return nil
+	}))
+	claimed, err := f.Claimer(f.p, "w", lease).Claim(f.ctx, 10)
+	if err != nil || len(claimed.Claims) != 1 || claimed.Claims[0].Flow.Name != "b" || len(claimed.Broken) != 1 {
+		t.Fatalf("claimed %+v, %v", claimed, err)
 	}
 }

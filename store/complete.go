@@ -49,7 +49,7 @@ type Completed struct {
 	Paused string
 	// Skipped are slots that this run held up, by what the ledger says of them.
 	Skipped []SlotRange
-	// Err is nil; or ErrStale, where the lease was lost; or says that what the flow was changed to meanwhile cannot be read,
+	// Err is nil; or ErrStale, where the lease was lost; or says that the flow, or what it was changed to meanwhile, cannot be read,
 	// as where a newer version wrote it: the occurrence is left to whoever can, once its lease expires. Nothing was written.
 	Err error
 }
@@ -86,14 +86,17 @@ func (s *Store) Complete(ctx context.Context, p Partition, batch []Completion) (
 func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completion, waiting []int, answers []Completed) (again []int, settled []BeatView, more bool, err error) {
 	args := []any{s.cfg.RunTTL.Milliseconds(), s.cfg.RunsPerFlow, s.cfg.DeadLetters}
 	states := newestStates(batch, waiting)
+	asked := waiting[:0:0] // those that can be written
 	for _, i := range waiting {
 		claim := &batch[i].Claim
 		newest := states[claim.Flow.Name]
 		claim.Flow, claim.state = newest.flow, newest.state
 		after, err := batch[i].after()
 		if err != nil {
-			return nil, nil, false, err
+			answers[i].Err = err
+			continue
 		}
+		asked = append(asked, i)
 		newest.state = after.state
 		answers[i] = batch[i].answer(after)
 		packed, err := batch[i].pack(after)
@@ -101,6 +104,9 @@ func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completio
 			return nil, nil, false, err
 		}
 		args = append(args, packed...)
+	}
+	if len(asked) == 0 {
+		return nil, nil, false, nil
 	}
 	reply, err := s.run(ctx, p, "complete", always(args...))
 	if err != nil {
@@ -110,11 +116,11 @@ func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completio
 	if err != nil {
 		return nil, nil, false, err
 	}
-	outcomes, err := list(items[0], len(waiting))
+	outcomes, err := list(items[0], len(asked))
 	if err != nil {
 		return nil, nil, false, err
 	}
-	for at, i := range waiting {
+	for at, i := range asked {
 		outcome, err := list(outcomes[at], 1)
 		if err != nil {
 			return nil, nil, false, err

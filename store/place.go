@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,9 +14,6 @@ import (
 // has to wait, for runs that it replaces or for a place of its concurrency key, is left waiting; and one that came too late,
 // was cancelled or has crashed too often is ended here. After an error, placing again does what is left.
 func (c *Claimer) place(ctx context.Context, claimed *Claimed) error {
-	if err := c.handBack(ctx, claimed); err != nil {
-		return err
-	}
 	placed := placing{claimer: c}
 	for _, claim := range claimed.Claims {
 		if err := placed.sort(claim); err != nil {
@@ -25,10 +23,13 @@ func (c *Claimer) place(ctx context.Context, claimed *Claimed) error {
 	if err := placed.write(ctx); err != nil {
 		return err
 	}
+	if err := c.handBack(ctx, slices.Concat(claimed.unread, placed.unread)); err != nil {
+		return err
+	}
 	if err := placed.end(ctx); err != nil {
 		return err
 	}
-	claimed.Claims = placed.runs
+	claimed.Claims, claimed.Broken = placed.runs, append(claimed.Broken, placed.broken...)
 	claimed.Missed, claimed.Ended, claimed.Replaced = placed.missed, placed.ended, placed.replaced
 	claimed.Settled = append(claimed.Settled, placed.settled...)
 	claimed.More = claimed.More || len(placed.over) > 0 || placed.more
@@ -36,12 +37,12 @@ func (c *Claimer) place(ctx context.Context, claimed *Claimed) error {
 }
 
 // handBack leaves what this worker cannot read to others.
-func (c *Claimer) handBack(ctx context.Context, claimed *Claimed) error {
-	if len(claimed.unread) == 0 {
+func (c *Claimer) handBack(ctx context.Context, unread []Claim) error {
+	if len(unread) == 0 {
 		return nil
 	}
-	batch := make([]Completion, len(claimed.unread))
-	for i, claim := range claimed.unread {
+	batch := make([]Completion, len(unread))
+	for i, claim := range unread {
 		batch[i] = Completion{Claim: claim, later: true}
 	}
 	_, err := c.store.Release(ctx, c.partition, batch)
@@ -54,6 +55,8 @@ type placing struct {
 	todo    []Claim // to be written by place.lua before they run
 	runs    []Claim
 	over    []Completion // to be ended
+	unread  []Claim      // what their flows were changed to cannot be read
+	broken  []error      // why
 
 	missed   []Missed
 	ended    []Completed
@@ -205,7 +208,8 @@ func (p *placing) take(before, placed Claim, decided plan, reply any) error {
 		}
 	case changed:
 		if err := before.rebase(outcome); err != nil {
-			return err
+			p.unread, p.broken = append(p.unread, before), append(p.broken, err)
+			return nil
 		}
 		return p.sort(before)
 	case cancelled:
