@@ -28,8 +28,11 @@ func (c *RunConsumer) hold(ctx context.Context, msg jetstream.Msg, m stored, run
 		logkey.Group, run.Group, logkey.Flow, run.Flow, logkey.Attempt, c.cfg.MaxDeliver)
 	c.others.Go(func() {
 		defer func() { <-c.holding }()
-		for pause(ctx, c.cfg.AckWait/3) == nil {
-			_ = msg.InProgress() // if it does not arrive, the next one may
+		// Both the wait and the call, which may take two thirds of AckWait, begin with a word to the server. If one does not arrive,
+		// the next one may.
+		inProgress := func() { _ = msg.InProgress() }
+		for inProgress(); pause(ctx, c.cfg.AckWait/3) == nil; inProgress() {
+			inProgress()
 			err := c.call(ctx, run)
 			if errors.As(err, new(panicError)) {
 				c.outcomes.WithLabelValues("panicked").Inc()

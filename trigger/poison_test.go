@@ -195,6 +195,27 @@ func TestARequestWhoseHandlerOnlyFailsIsKeptAfterItsLastDelivery(t *testing.T) {
 	}
 }
 
+// What the handler writes to does not answer at all, so that each call takes as long as it may.
+func TestARequestWhoseHandlerHangsIsKeptAfterItsLastDelivery(t *testing.T) {
+	t.Parallel()
+	nc, subjects := natsWithStreams(t)
+	var calls atomic.Int32
+	runs := newInbox[RunRequest]()
+	consume(t, nc, RunConsumerConfig{Prefix: subjects.Prefix, AckWait: time.Second, MaxDeliver: 1}, func(ctx context.Context, run RunRequest) error {
+		if calls.Add(1) <= 4 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return runs.take(ctx, run)
+	})
+	send(t, nc, subjects.Run("default", "orders"), "")
+	runs.next(t)
+	queueEmpty(t, nc, subjects)
+	if letters := deadLetters(t, nc, subjects, 0); len(letters) != 0 {
+		t.Errorf("%d dead letters, the first: %v", len(letters), letters[0].Header)
+	}
+}
+
 func TestARequestThatIsHeldByAWorkerThatEndsIsKeptAmongTheDead(t *testing.T) {
 	t.Parallel()
 	nc, subjects := natsWithStreams(t)
