@@ -18,6 +18,9 @@ func (f *Follower) watch(ctx context.Context, status <-chan nats.Status) error {
 	for attempt := 0; ; attempt++ {
 		wait := backoff(attempt)
 		err := f.catchUp(ctx)
+		if err != nil {
+			f.current.Store(false) // what does not reach the subscription is not found either
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil

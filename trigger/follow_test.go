@@ -258,6 +258,20 @@ func TestARecreatedRegisterIsReadFromItsStart(t *testing.T) {
 }
 
 // Nobody publishes through us here: the follower itself has to give the server its streams back.
+func TestAFollowerIsNotReadyWhileItCannotLookForWhatItMissed(t *testing.T) {
+	t.Parallel()
+	nc, subjects := natsWithStreams(t)
+	follower, _ := follow(t, nc, FollowerConfig{Prefix: subjects.Prefix, Watchdog: 10 * time.Millisecond, Streams: StreamConfig{Foreign: true}})
+	until(t, "the follower is ready", follower.Ready)
+	js := jetStream(t, nc)
+	if err := js.DeleteStream(t.Context(), subjects.BeatStream()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is not", func() bool { return !follower.Ready() })
+	ensured(t, nc, StreamConfig{Prefix: subjects.Prefix})
+	until(t, "it is again", follower.Ready)
+}
+
 func TestAServerThatLostEverythingIsHeardAgain(t *testing.T) {
 	t.Parallel()
 	server := testenv.StartNATS(t)

@@ -73,6 +73,12 @@ func (p *Publisher) PublishRun(ctx context.Context, run RunRequest) (Ack, error)
 	return p.publish(ctx, p.subjects.RunStream(), p.subjects.Run(run.Group, run.Flow), run.ID, run.TraceParent, run.Signed, run.Params)
 }
 
+// Ready reports whether JetStream would take a beat now: ErrUnavailable if it does not answer, as where it has been turned off, and
+// ErrNoStream where a stream is missing that somebody else is to make.
+func (p *Publisher) Ready(ctx context.Context) error {
+	return p.store.ready(ctx, p.subjects.BeatStream(), p.subjects.Beat("-"))
+}
+
 func (p *Publisher) publish(ctx context.Context, stream, subject, id, trace, signed string, payload json.RawMessage) (Ack, error) {
 	if id == "" {
 		unique, err := uuid.NewV7()

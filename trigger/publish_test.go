@@ -272,3 +272,37 @@ func TestWhoeverWaitsForTheStreamsToBeMadeIsAnsweredInTime(t *testing.T) {
 		}
 	}
 }
+
+// NATS turns JetStream off by itself, as where its disk is full, and leaves the connections as they are.
+func TestAPublisherIsNotReadyWhileJetStreamIsOff(t *testing.T) {
+	t.Parallel()
+	server := testenv.StartNATS(t)
+	nc := testenv.Connect(t, server.URL)
+	makes := publisher(t, nc, "")
+	foreign, err := NewPublisher(nc, PublisherConfig{Streams: StreamConfig{Foreign: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := makes.Ready(t.Context()); err != nil {
+		t.Errorf("before there are streams, which it makes: %v", err)
+	}
+	if err := foreign.Ready(t.Context()); !errors.Is(err, ErrNoStream) {
+		t.Errorf("before there are streams, which others make: %v", err)
+	}
+	ensured(t, nc, StreamConfig{})
+	ready := func() bool { return makes.Ready(t.Context()) == nil && foreign.Ready(t.Context()) == nil }
+	until(t, "both are ready", ready)
+	if err := server.ShutdownJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "neither is ready", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		return errors.Is(makes.Ready(ctx), ErrUnavailable) && foreign.Ready(ctx) != nil
+	})
+	server.Restart(t, true)
+	until(t, "both are ready again", ready)
+	if ack := mustPublish(t, makes, Beat{Group: "default"}); ack.Seq != 1 {
+		t.Errorf("to ask left something behind: %+v", ack)
+	}
+}

@@ -60,6 +60,28 @@ func (s *storer) store(ctx context.Context, stream string, msg *nats.Msg) (*jets
 	return ack, err
 }
 
+// errCodeOtherStream is what a stream answers to a message that is meant for another one.
+const errCodeOtherStream jetstream.ErrorCode = 10060
+
+// ready asks a stream to take a message that it has to refuse, as one that is meant for another: so nothing is stored, and who may
+// publish may ask.
+func (s *storer) ready(ctx context.Context, stream, subject string) error {
+	_, err := s.attempt(ctx, "-", nats.NewMsg(subject))
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == errCodeOtherStream {
+		return nil
+	}
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		if s.streams.Foreign {
+			return ErrNoStream
+		}
+		if _, err = s.js.Stream(ctx, stream); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil // it is made with the first message
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
 func (s *storer) attempt(ctx context.Context, stream string, msg *nats.Msg) (*jetstream.PubAck, error) {
 	// While there is no connection the client would keep the message and send it some time after the caller has been
 	// told that it failed.

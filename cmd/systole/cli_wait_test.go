@@ -53,3 +53,25 @@ func TestARoleThatWaitsForRedisEndsWhenItIsToldTo(t *testing.T) {
 		t.Errorf("exit status %d\n%s", code, waiting.log)
 	}
 }
+
+// A NATS that stores nothing any more, as where its disk was full, is of no use to who takes heartbeats.
+func TestAGatewayIsNotReadyWhileJetStreamIsOff(t *testing.T) {
+	t.Parallel()
+	natsServer, _, environ := servers(t)
+	gateway := launch(t, append(environ, "SYSTOLE_GATEWAY__LISTEN=127.0.0.1:0"), "gateway")
+	health := gateway.log.find(t, regexp.MustCompile(`msg=listening component=metrics listen=(\S+)`))[1]
+	await := func(status int, says string) {
+		t.Helper()
+		pollUntil(t, "NATS is "+says, func() bool {
+			got, body := ask(t, http.MethodGet, health+"/readyz", "")
+			return got == status && strings.Contains(body, `"nats":"`+says+`"`)
+		})
+	}
+	await(http.StatusOK, "ok")
+	if err := natsServer.ShutdownJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	await(http.StatusServiceUnavailable, "failed")
+	natsServer.Restart(t, true)
+	await(http.StatusOK, "ok")
+}

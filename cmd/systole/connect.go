@@ -189,4 +189,9 @@ func natsCheck(nc *nats.Conn) telemetry.Check {
 	}}
 }
 
+// publisherCheck is natsCheck for who publishes, who has nothing of a connection to a NATS that does not store.
+func publisherCheck(beats *trigger.Publisher) telemetry.Check {
+	return telemetry.Check{Name: "nats", Do: beats.Ready}
+}
+
 func redisCheck(st *store.Store) telemetry.Check { return telemetry.Check{Name: "redis", Do: st.Ping} }

@@ -117,7 +117,11 @@ func (p *process) embed() (*nats.Conn, *store.Store, error) {
 
 // devHandler puts the roles on one listener: each has paths of its own.
 func (p *process) devHandler(nc *nats.Conn, st *store.Store, w *worker.Worker, callbacks *trigger.Callbacks) (http.Handler, error) {
-	gateway, err := p.newGateway(nc, callbacks)
+	beats, err := p.newPublisher(nc)
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := p.newGateway(nc, beats, callbacks)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,7 @@ func (p *process) devHandler(nc *nats.Conn, st *store.Store, w *worker.Worker, c
 	if err != nil {
 		return nil, err
 	}
-	health := telemetry.Handler(p.registry, natsCheck(nc), redisCheck(st), workerCheck(w))
+	health := telemetry.Handler(p.registry, publisherCheck(beats), redisCheck(st), workerCheck(w))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case gateway.Owns(r):

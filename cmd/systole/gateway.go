@@ -37,7 +37,11 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	gateway, err := p.newGateway(nc, callbacks)
+	beats, err := p.newPublisher(nc)
+	if err != nil {
+		return err
+	}
+	gateway, err := p.newGateway(nc, beats, callbacks)
 	if err != nil {
 		return err
 	}
@@ -45,21 +49,21 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	metrics, err := p.metricsServer(natsCheck(nc))
+	metrics, err := p.metricsServer(publisherCheck(beats))
 	if err != nil {
 		return err
 	}
 	return p.serve(cmd.Context(), server, metrics)
 }
 
-// newGateway makes the gateway as the settings say, without callbacks if that is nil, and has it take new tokens and networks over on reload.
-func (p *process) newGateway(nc *nats.Conn, callbacks *trigger.Callbacks) (*trigger.Gateway, error) {
-	beats, err := trigger.NewPublisher(nc, trigger.PublisherConfig{
+func (p *process) newPublisher(nc *nats.Conn) (*trigger.Publisher, error) {
+	return trigger.NewPublisher(nc, trigger.PublisherConfig{
 		Streams: streamConfig(p.cfg), AckTimeout: p.cfg.NATS.AckTimeout, Registerer: p.registry,
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// newGateway makes the gateway as the settings say, without callbacks if that is nil, and has it take new tokens and networks over on reload.
+func (p *process) newGateway(nc *nats.Conn, beats *trigger.Publisher, callbacks *trigger.Callbacks) (*trigger.Gateway, error) {
 	events, err := trigger.NewEvents(nc, p.cfg.NATS.Prefix)
 	if err != nil {
 		return nil, err
