@@ -302,3 +302,29 @@ func TestAFlowThatCannotBeReadAnyMoreWhenItIsPlacedHoldsUpNoOther(t *testing.T) 
 		t.Fatalf("claimed %+v, %v", claimed, err)
 	}
 }
+
+func TestAFlowThatCannotBeReadIsListedWithTheOthersAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, store.Config{})
+	f.put(function("a", everyMinute), function("b", everyMinute), function("c", everyMinute))
+	f.makeUnreadable("b", `"every":["of a newer version"]`)
+	if err := f.client.HSet(f.ctx, f.Keys(f.p)[3], "c", `1||a|{"cursor":["of a newer version"]}`).Err(); err != nil {
+		t.Fatal(err)
+	}
+	flows, next, err := f.Flows(f.ctx, "default", 10, "")
+	if err != nil || len(flows) != 3 || next != "" {
+		t.Fatalf("%+v, %q, %v", flows, next, err)
+	}
+	if a := flows[0]; a.Name != "a" || a.Unreadable != "" || !a.Due {
+		t.Errorf("the one that can be read is %+v", a)
+	}
+	for i, name := range []string{"b", "c"} {
+		view := flows[i+1]
+		if view.Name != name || view.Group != "default" || !strings.Contains(view.Unreadable, "of a newer version") && !strings.Contains(view.Unreadable, "cannot unmarshal array") {
+			t.Errorf("one that cannot is %+v", view)
+		}
+		if _, err := f.Flow(f.ctx, "default", name); err == nil || !strings.Contains(err.Error(), view.Unreadable) {
+			t.Errorf("by itself it is read with %v, listed with %s", err, view.Unreadable)
+		}
+	}
+}

@@ -34,6 +34,8 @@ type storedFlow struct {
 	open   []openRun
 	packed string // the state as Redis holds it
 	score  *float64
+	// unreadable says why definition or state cannot be read, as where a newer version wrote them; of flow there are name and group then.
+	unreadable error
 }
 
 // openRun is a run that has begun and not ended: under lease, or waiting.
@@ -58,7 +60,7 @@ func (s *Store) Flow(ctx context.Context, group, name string) (FlowView, error) 
 }
 
 // Flows reads a page of a group's flows in the order of their names, after the name given. next is empty on the last
-// page, else what to give as after.
+// page, else what to give as after. One that cannot be read is listed as FlowView.Unreadable.
 func (s *Store) Flows(ctx context.Context, group string, limit int, after string) (flows []FlowView, next string, err error) {
 	limit = pageSize(limit)
 	flows = []FlowView{}
@@ -109,7 +111,7 @@ func (s *Store) readFlow(ctx context.Context, p Partition, name string) (storedF
 	if len(stored) == 0 {
 		return storedFlow{}, ErrNotFound
 	}
-	return stored[0], nil
+	return stored[0], stored[0].unreadable
 }
 
 // readFlows reads what is there of the named flows, in one round trip and at one moment.
@@ -141,16 +143,22 @@ func (s *Store) readFlows(ctx context.Context, p Partition, names []string) ([]s
 			score := scores[i].Val()
 			flow.score = &score
 		}
-		var err error
-		if flow.state, err = decodeState(text(states.Val()[i])); err != nil {
-			return nil, fmt.Errorf("flow %s: %w", name, err)
-		}
-		if err := json.Unmarshal([]byte(flow.def), &flow.flow); err != nil {
-			return nil, fmt.Errorf("decode flow %s: %w", name, err)
+		if flow.unreadable = flow.decode(); flow.unreadable != nil {
+			flow.flow = DataFlow{Group: p.Group, Name: name}
 		}
 		flows = append(flows, flow)
 	}
 	return flows, nil
+}
+
+func (f *storedFlow) decode() (err error) {
+	if f.state, err = decodeState(f.packed); err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(f.def), &f.flow); err != nil {
+		return fmt.Errorf("decode definition: %w", err)
+	}
+	return nil
 }
 
 // readOpen reads the runs of each list, at one moment that is a little later.
@@ -200,6 +208,9 @@ func (f storedFlow) view(now time.Time) FlowView {
 		LastEndedAt: fromMS(past.End), Failures: past.Failures,
 		SlotsRan: past.Ran, SlotsMissed: past.Missed, SlotsSkipped: past.Skipped,
 		Paused: past.Paused != 0, PausedReason: past.PausedReason, PausedAt: fromMS(past.Paused),
+	}
+	if f.unreadable != nil {
+		view.Unreadable = f.unreadable.Error()
 	}
 	if !f.state.slot.IsZero() {
 		slot := f.state.slot

@@ -7,6 +7,9 @@ type FlowView struct {
 	DataFlow
 	// Source is where the definition was applied from, the last time that something was said about it.
 	Source string `json:"source,omitempty"`
+	// Unreadable says why the flow cannot be read, as where a newer version wrote it. Little more than its name is known then, and
+	// workers of this version leave it alone.
+	Unreadable string `json:"unreadable,omitempty"`
 	// NextSlot is the next slot, or the one being worked on; nil for a flow on demand or without a slot ahead.
 	NextSlot *time.Time `json:"next_slot,omitempty"`
 	// Due says that a beat as of now would run it.

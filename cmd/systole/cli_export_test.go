@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
+	"regexp"
 	"testing"
+
+	"github.com/systole-run/systole/store"
 )
 
 // What export prints makes the same flows again, with every field that they had, in a deployment that knows none of them.
@@ -42,3 +46,23 @@ exec:
   env: {DAY: "0123", EMPTY: "", YES: "yes"}
   limits: {cpu: 30s, memory: 256MiB}
 `
+
+func TestAFlowThatCannotBeReadIsListedAndNotExported(t *testing.T) {
+	t.Parallel()
+	_, redis, environ := servers(t)
+	console := launch(t, append(environ, "SYSTOLE_CONSOLE__LISTEN=127.0.0.1:0"), "console")
+	here := []string{"SYSTOLE_SERVER=" + console.log.find(t, regexp.MustCompile(`msg=listening component=console listen=(\S+)`))[1]}
+	const flow = "---\nname: %s\nfunction: {name: f}\n"
+	runWith(t, fmt.Sprintf(flow+flow, "newer", "older"), here, "flow", "apply", "-f", "-").expect(t, exitFine)
+	client, err := store.Connect(store.ConnConfig{URLs: []string{redis.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.HSet(t.Context(), "systole:{default/0}:defs", "newer", `{"name":"newer","every":[1]}`).Err(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, here, "flow", "list").expect(t, exitFine, "unreadable", "older")
+	run(t, here, "flow", "list", "-o", "json").expect(t, exitFine, `"unreadable": "decode definition: `)
+	run(t, here, "flow", "export").expect(t, exitFailed, "name: older", "flow newer cannot be read, and is left out: decode definition").without(t, "name: newer")
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,9 +21,14 @@ func (a *app) flowExportCommand() *cobra.Command {
 				return err
 			}
 			printer := a.printer(output.YAML)
+			var unreadable []error
 			for flow, err := range api.Flows(cmd.Context(), flags.group, wire.MaxPage) {
 				if err != nil {
 					return err
+				}
+				if flow.Unreadable != "" {
+					unreadable = append(unreadable, fmt.Errorf("flow %s cannot be read, and is left out: %s", flow.Name, flow.Unreadable))
+					continue
 				}
 				if _, err := fmt.Fprintln(a.out, "---"); err != nil {
 					return err
@@ -31,7 +37,7 @@ func (a *app) flowExportCommand() *cobra.Command {
 					return err
 				}
 			}
-			return nil
+			return errors.Join(unreadable...)
 		},
 	}
 	flags.add(cmd)

@@ -10,8 +10,12 @@ import (
 func (p *Printer) Flows(flows []store.FlowView) error {
 	rows := make([][]cell, len(flows))
 	for i, flow := range flows {
+		due := schedule(flow.DataFlow)
+		if flow.Unreadable != "" {
+			due = ""
+		}
 		rows[i] = []cell{
-			word(flow.Name), word(flow.Group), word(flow.Kind()), word(schedule(flow.DataFlow)), standing(flow), when(flow.NextSlot),
+			word(flow.Name), word(flow.Group), word(flow.Kind()), word(due), standing(flow), when(flow.NextSlot),
 			status(flow.LastStatus), when(flow.LastEndedAt), alarm(flow.Failures),
 		}
 	}
@@ -125,6 +129,8 @@ func schedule(flow store.DataFlow) string {
 
 func standing(flow store.FlowView) cell {
 	switch {
+	case flow.Unreadable != "":
+		return cell{"unreadable", red}
 	case flow.RunningID != "" && flow.Paused:
 		return cell{"running, then paused", cyan}
 	case flow.RunningID != "":

@@ -72,6 +72,12 @@ NAME   GROUP     KIND       SCHEDULE    STATE                  NEXT SLOT   LAST 
 x      default   function   on demand   paused                 -           -      -          0
 x      default   function   on demand   running, then paused   -           -      -          0
 `},
+		"a flow that cannot be read": {func(p *output.Printer) error {
+			return p.Flows([]store.FlowView{{DataFlow: store.DataFlow{Group: "default", Name: "x"}, Unreadable: "a newer version wrote it"}})
+		}, `
+NAME   GROUP     KIND   SCHEDULE   STATE        NEXT SLOT   LAST   LAST END   FAILURES
+x      default   -      -          unreadable   -           -      -          0
+`},
 		"runs that are to be cancelled": {func(p *output.Printer) error {
 			return p.Runs([]store.Run{{ID: "a~1", Group: "g", Status: store.StatusInProgress, Attempt: 1, StartedAt: at(0), CancelRequested: true}})
 		}, `
