@@ -83,4 +83,6 @@ func TestBeatListShowsWhatCameAndWhatBecameOfIt(t *testing.T) {
 		t.Errorf("the groups stand at %+v", all.Groups)
 	}
 	run(t, env, "status").expect(t, exitFine, "LAST BEAT", newest.ID)
+	run(t, env, "status", "--group", "default").expect(t, exitFine, newest.ID)
+	run(t, env, "status", "--group", "reports").expect(t, exitFine, "LAST BEAT").without(t, newest.ID)
 }

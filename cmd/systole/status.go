@@ -12,7 +12,7 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			groups, err := api.Status(cmd.Context())
+			groups, err := api.Status(cmd.Context(), flags.group)
 			if err != nil {
 				return err
 			}
@@ -20,6 +20,7 @@ func (a *app) statusCommand() *cobra.Command {
 		},
 	}
 	flags.add(cmd)
+	cmd.Flags().StringVar(&flags.group, "group", "", "only this group (default all)")
 	formatFlag(cmd, &flags.format)
 	return cmd
 }

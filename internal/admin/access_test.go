@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,30 @@ func TestStatusLeavesOutGroupsThatTheCredentialMayNotRead(t *testing.T) {
 	if len(status.Groups) != 1 || status.Groups[0].Group != "shop" {
 		t.Errorf("got %+v", status)
 	}
+}
+
+func TestStatusOfOneGroupIsForWhoMayReadIt(t *testing.T) {
+	t.Parallel()
+	s := serve(t, false)
+	s.want(t, 201, "PUT", "/api/v1/flows/a?group=shop", `{"exec":{"command":["a"]}}`)
+	s.want(t, 201, "PUT", "/api/v1/flows/a?group=office", `{"exec":{"command":["a"]}}`)
+	for path, want := range map[string]string{
+		"/api/v1/status?group=shop": "shop", "/api/v1/status?group=empty": "", "/api/v1/status": "office shop",
+	} {
+		var status wire.StatusList
+		s.want(t, 200, "GET", path, "").decode(t, &status)
+		var got []string
+		for _, group := range status.Groups {
+			got = append(got, group.Group)
+		}
+		if slices.Sort(got); strings.Join(got, " ") != want || status.Groups == nil {
+			t.Errorf("%s has %q, want %q", path, got, want)
+		}
+	}
+	if refused := s.do(t, tokenShop, "GET", "/api/v1/status?group=office", ""); refused.status != 403 {
+		t.Errorf("the credential of another group got %d", refused.status)
+	}
+	s.want(t, 400, "GET", "/api/v1/status?group=A", "").problem(t)
 }
 
 func TestReloadedTokensReplaceTheOldOnes(t *testing.T) {
@@ -166,7 +191,7 @@ func TestBadRequestsAreAnsweredWithAProblem(t *testing.T) {
 		{"a cursor that is none", "GET", "/api/v1/runs?after=%21", 400, `[after: found`},
 		{"a query that cannot be read", "GET", "/api/v1/flows?a=%zz", 400, `[query: found`},
 		{"several at once", "GET", "/api/v1/runs?limit=x&group=A&foo=1", 400, `[group: found "A", allowed is a group: 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit; default if left out limit: found "x"`},
-		{"a parameter where there is none", "GET", "/api/v1/status?group=a", 400, "[group: found an unknown parameter, allowed is no parameters]"},
+		{"a parameter where there is none", "GET", "/api/v1/health?group=a", 400, "[group: found an unknown parameter, allowed is no parameters]"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

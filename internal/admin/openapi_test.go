@@ -3,6 +3,8 @@ package admin_test
 import (
 	"crypto/x509"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/systole-run/systole/trigger"
@@ -44,5 +46,31 @@ func TestOpenAPINamesTheCredentialsThatAreTakenAndNoOthers(t *testing.T) {
 	}
 	if got := serve(t, true).security(t); got != "map[] []" {
 		t.Errorf("with none it says %s", got)
+	}
+}
+
+func TestOpenAPINamesEveryStatusOfSuccess(t *testing.T) {
+	t.Parallel()
+	s := serve(t, false)
+	var spec struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]struct{ Content map[string]any }
+		}
+	}
+	s.do(t, "", "GET", "/api/openapi.json", "").decode(t, &spec)
+	for _, operation := range []struct{ method, path, want string }{
+		{"post", "/api/v1/flows", "[200 201 default]"},
+		{"put", "/api/v1/flows/{name}", "[200 201 default]"},
+		{"post", "/api/v1/flows:apply", "[200 default]"},
+		{"post", "/api/v1/flows/{name}/runs", "[202 default]"},
+		{"post", "/api/v1/flows/{name}/pause", "[204 default]"},
+	} {
+		responses := spec.Paths[operation.path][operation.method].Responses
+		if got := fmt.Sprint(slices.Sorted(maps.Keys(responses))); got != operation.want {
+			t.Errorf("%s %s answers %s, want %s", operation.method, operation.path, got, operation.want)
+		}
+		if created, there := responses["201"]; there && len(created.Content) == 0 {
+			t.Errorf("%s %s: what 201 comes with is not told", operation.method, operation.path)
+		}
 	}
 }

@@ -66,7 +66,7 @@ func (a *API) register(api huma.API) {
 	add(a, api, route{"purgeDead", http.MethodDelete, "/api/v1/dead/{id}", "Take an occurrence off the list of those that failed for good", write}, a.purgeDead)
 	add(a, api, route{"purgeAllDead", http.MethodDelete, "/api/v1/dead", "Empty a group's list of occurrences that failed for good", write}, a.purgeAllDead)
 	add(a, api, route{"listBeats", http.MethodGet, "/api/v1/beats", "List a group's heartbeats, the newest first", read}, a.listBeats)
-	add(a, api, route{"getStatus", http.MethodGet, "/api/v1/status", "Every group at a glance", read}, a.getStatus)
+	add(a, api, route{"getStatus", http.MethodGet, "/api/v1/status", "Every group at a glance, or one of them", read}, a.getStatus)
 	add(a, api, route{"getHealth", http.MethodGet, pathHealth, "Whether the API and Redis answer", nil}, a.getHealth)
 
 	addBody[store.DataFlow](a, api, route{"putFlow", http.MethodPut, "/api/v1/flows/{name}", "Create or change a flow", write}, a.putFlow)
@@ -124,6 +124,9 @@ func addBody[B, I, O any](a *API, api huma.API, r route, handler func(context.Co
 	body := &huma.RequestBody{Content: map[string]*huma.MediaType{}}
 	op.RequestBody = body
 	huma.Register(api, op, translated(a, r.id, handler))
+	if reflect.TypeFor[O]() == reflect.TypeFor[changed]() {
+		op.Responses["201"] = &huma.Response{Description: "Created", Content: op.Responses["200"].Content}
+	}
 	// What huma has made of a body of raw bytes is put right here; it reads this again on each request.
 	body.Required = needed(reflect.TypeFor[B]())
 	body.Content["application/json"].Schema = api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[B](), true, "")

@@ -8,6 +8,7 @@ import (
 	"github.com/systole-run/systole/internal/logkey"
 	"github.com/systole-run/systole/internal/strictjson"
 	"github.com/systole-run/systole/store"
+	"github.com/systole-run/systole/trigger"
 )
 
 func (a *API) listRuns(ctx context.Context, in *struct {
@@ -73,15 +74,23 @@ func (a *API) listBeats(ctx context.Context, in *InPage) (*out[wire.BeatPage], e
 	return &out[wire.BeatPage]{wire.BeatPage{Beats: beats, Next: next}}, err
 }
 
-// getStatus leaves out the groups that the sender may not read.
-func (a *API) getStatus(ctx context.Context, _ *struct{}) (*out[wire.StatusList], error) {
+// getStatus leaves out the groups that the sender may not read, and refuses one that is asked for.
+func (a *API) getStatus(ctx context.Context, in *struct {
+	Group string `query:"group" pattern:"^[a-z0-9][a-z0-9_-]{0,62}$" doc:"a group: 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit; all if left out"`
+},
+) (*out[wire.StatusList], error) {
+	if in.Group != "" {
+		if err := a.permit(ctx, in.Group, trigger.ScopeRead); err != nil {
+			return nil, err
+		}
+	}
 	all, err := a.store.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	groups := []store.GroupStatus{}
 	for _, status := range all {
-		if mayRead(ctx, status.Group) {
+		if mayRead(ctx, status.Group) && (in.Group == "" || status.Group == in.Group) {
 			groups = append(groups, status)
 		}
 	}

@@ -56,10 +56,10 @@ func (c *Client) RunLog(ctx context.Context, group, id string) ([]byte, error) {
 	return c.send(ctx, http.MethodGet, "/api/v1/runs/"+id+"/logs", query(group, 0, ""), nil)
 }
 
-// Status reads every group at a glance.
-func (c *Client) Status(ctx context.Context) ([]store.GroupStatus, error) {
+// Status reads a group at a glance, or every group where none is named.
+func (c *Client) Status(ctx context.Context, group string) ([]store.GroupStatus, error) {
 	var status wire.StatusList
-	err := c.call(ctx, http.MethodGet, "/api/v1/status", nil, nil, &status)
+	err := c.call(ctx, http.MethodGet, "/api/v1/status", query(group, 0, ""), nil, &status)
 	return status.Groups, err
 }
 

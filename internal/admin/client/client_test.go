@@ -81,7 +81,7 @@ func TestTheClientDoesWhatTheCommandsNeed(t *testing.T) {
 	if log, err := c.RunLog(ctx, "default", id); err != nil || len(log) != 0 {
 		t.Errorf("log is %q, %v", log, err)
 	}
-	if status, err := c.Status(ctx); err != nil || len(status) != 1 || status[0].Flows != 2 {
+	if status, err := c.Status(ctx, ""); err != nil || len(status) != 1 || status[0].Flows != 2 {
 		t.Errorf("status is %+v, %v", status, err)
 	}
 	for beat, err := range c.Beats(ctx, "", 0) {
@@ -147,7 +147,7 @@ func TestARefusalNamesEveryField(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	_, err = dial(t, server, "").Status(ctx)
+	_, err = dial(t, server, "").Status(ctx, "")
 	if err == nil || !strings.HasPrefix(err.Error(), "GET /api/v1/status: 401 Unauthorized: a credential is needed") {
 		t.Errorf("got %v", err)
 	}
@@ -169,7 +169,7 @@ func TestAnAnswerOfSomethingElseIsShownAsItIs(t *testing.T) {
 	}))
 	t.Cleanup(proxy.Close)
 	c := dial(t, proxy.URL, token)
-	if _, err := c.Status(t.Context()); err == nil || err.Error() != `GET /api/v1/status: 502 Bad Gateway: "upstream is away\x1b[31m\n"` {
+	if _, err := c.Status(t.Context(), ""); err == nil || err.Error() != `GET /api/v1/status: 502 Bad Gateway: "upstream is away\x1b[31m\n"` {
 		t.Errorf("got %v", err)
 	}
 	if _, err := c.Health(t.Context()); err == nil || !strings.Contains(err.Error(), "302 Found") {
@@ -181,7 +181,7 @@ func TestAServerThatIsNotThereIsNamed(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	_, err := dial(t, server.URL, token).Status(t.Context())
+	_, err := dial(t, server.URL, token).Status(t.Context(), "")
 	if err == nil || !strings.HasPrefix(err.Error(), "ask "+server.URL+": ") || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("got %v", err)
 	}
