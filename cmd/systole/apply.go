@@ -39,12 +39,17 @@ source, and "flows" and "/srv/flows" are two. Flows that are read from standard 
 A flow that came from this source and is in its files no longer is orphaned: it is shown, and goes on running. --prune deletes
 such flows, once everything else has been applied, and no others. It refuses to delete all there are because no flow was found.`,
 		Example: "  systole flow apply -f flows/ --dry-run\n  systole flow apply -f flows/ --prune\n  cat flow.yaml | systole flow apply -f -",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.applyFlows(cmd.Context(), flags) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%s: found %q, allowed are files and folders after -f", cmd.CommandPath(), args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.applyFlows(cmd.Context(), flags) },
 	}
 	flags.add(cmd)
 	formatFlag(cmd, &flags.format)
-	cmd.Flags().StringArrayVarP(&flags.paths, "filename", "f", nil, "file, folder of *.yaml, or - for standard input; may be repeated")
+	filesFlag(cmd, &flags.paths, "file, folder of *.yaml, or - for standard input; may be repeated")
 	cmd.Flags().BoolVar(&flags.dryRun, "dry-run", false, "only show what would change")
 	cmd.Flags().BoolVar(&flags.prune, "prune", false, "delete flows that were applied from the same source and are not in the files")
 	cmd.Flags().StringVar(&flags.source, "source", "", "name of where the flows are from, up to 200 bytes (default: the paths after -f, as given)")
@@ -53,7 +58,7 @@ such flows, once everything else has been applied, and no others. It refuses to 
 
 func (a *app) applyFlows(ctx context.Context, flags applyFlags) error {
 	if len(flags.paths) == 0 {
-		return usageError{errors.New("--filename: found none, allowed are files, folders of *.yaml, and - for standard input")}
+		return errNoFiles
 	}
 	if err := store.CheckSource(flags.source); err != nil {
 		return usageError{fmt.Errorf("--%w", err)}

@@ -50,6 +50,7 @@ func TestValidateShowsWhatItReadInEveryFormat(t *testing.T) {
 		t.Errorf("got %+v", shown)
 	}
 	runWith(t, demandFlow, nil, "flow", "validate", "-").expect(t, exitFine, "report", "<stdin>")
+	run(t, nil, "flow", "validate", filepath.Join(dir, "good.yaml"), "-f", filepath.Join(dir, "report.yml")).expect(t, exitFine, "good", "report")
 }
 
 func TestApplyWithSomethingWrongAppliesNothing(t *testing.T) {

@@ -32,11 +32,16 @@ func shownDefinitions(read []manifest.Flow) []output.Definition {
 
 func (a *app) flowValidateCommand() *cobra.Command {
 	var format output.Format
+	var files []string
 	cmd := &cobra.Command{
 		Use: "validate FILE|DIR|- …", Short: "Check YAML files without a server; every error is named with file, line and field",
 		Example: "  systole flow validate flows/",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, paths []string) error {
+			paths = append(paths, files...)
+			if len(paths) == 0 {
+				return errNoFiles
+			}
 			read, err := manifest.ReadPaths(a.in, paths...)
 			if err == nil {
 				err = checkModules(read)
@@ -48,7 +53,15 @@ func (a *app) flowValidateCommand() *cobra.Command {
 		},
 	}
 	formatFlag(cmd, &format)
+	filesFlag(cmd, &files, "file, folder of *.yaml, or - for standard input, as apply has it; may be repeated")
 	return cmd
+}
+
+// errNoFiles is wrong usage of a command that reads flows from files.
+var errNoFiles = usageError{errors.New("--filename: found none, allowed are files, folders of *.yaml, and - for standard input")}
+
+func filesFlag(cmd *cobra.Command, files *[]string, usage string) {
+	cmd.Flags().StringArrayVarP(files, "filename", "f", nil, usage)
 }
 
 func (a *app) flowListCommand() *cobra.Command {
@@ -73,8 +86,8 @@ func (a *app) flowRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if params != "" && !json.Valid([]byte(params)) {
-				return usageError{errors.New("--params: found no JSON, allowed is an object such as {\"day\":\"2026-11-22\"}")}
+			if object := map[string]json.RawMessage(nil); params != "" && (json.Unmarshal([]byte(params), &object) != nil || object == nil) {
+				return usageError{errors.New("--params: found no JSON object, allowed is one such as {\"day\":\"2026-11-22\"}")}
 			}
 			id, err := api.StartRun(cmd.Context(), flags.group, args[0], wire.RunRequest{Params: []byte(params)})
 			if err != nil {

@@ -41,7 +41,7 @@ do: which slots they run, which ones share the run of a later slot, and a warnin
 	flags.add(cmd)
 	flags.addGroup(cmd)
 	formatFlag(cmd, &flags.format)
-	cmd.Flags().StringArrayVarP(&asked.paths, "filename", "f", nil, "read the flow from a file, folder of *.yaml, or - for standard input; may be repeated")
+	filesFlag(cmd, &asked.paths, "read the flow from a file, folder of *.yaml, or - for standard input; may be repeated")
 	cmd.Flags().StringVar(&asked.from, "from", "", "begin at this time, such as 2026-03-29T00:00:00Z (default now)")
 	cmd.Flags().DurationVar(&asked.beats, "beats", 0, "time from heartbeat to heartbeat, such as 1m; 0 shows slots only")
 	cmd.Flags().IntVar(&asked.count, "count", 10, fmt.Sprintf("how many slots, and heartbeats, to show: 1 to %d", store.MaxPreview))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,7 @@ func (a *app) runListCommand() *cobra.Command {
 	var flow, status string
 	read := func(ctx context.Context, api *client.Client, page int) (iter.Seq2[store.Run, error], error) {
 		if status != "" && !slices.Contains(store.Statuses, store.Status(status)) {
-			return nil, usageError{fmt.Errorf("--status: found %q, allowed are %v", status, store.Statuses)}
+			return nil, usageError{fmt.Errorf("--status: found %q, allowed are %s", status, strings.Join(statuses(), ", "))}
 		}
 		if flow != "" {
 			if err := checkName("--flow", flow); err != nil {
