@@ -28,7 +28,8 @@ func parseCron(spec, timezone string) (Schedule, InvalidError) {
 	}
 	zone, err := time.LoadLocation(timezone)
 	if err != nil || timezone == "Local" {
-		return Schedule{}, InvalidError{{Field: "timezone", Found: quoted(timezone), Allowed: "an IANA time zone such as Europe/Berlin"}}
+		_, wrong := parseCron(spec, "UTC")
+		return Schedule{}, append(wrong, FieldError{Field: "timezone", Found: quoted(timezone), Allowed: "an IANA time zone such as Europe/Berlin"})
 	}
 	// A zone inside the expression, or @every, would be a second way to say what timezone and every say.
 	if strings.Contains(spec, "TZ=") || strings.HasPrefix(spec, "@every") {

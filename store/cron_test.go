@@ -191,6 +191,15 @@ func TestCronRefusesWhatIsNoScheduleAndSaysWhatIs(t *testing.T) {
 	}
 }
 
+func TestABadZoneDoesNotHideABadCron(t *testing.T) {
+	t.Parallel()
+	_, err := store.DataFlow{Cron: "61 * * * *", Timezone: "Mars/Olympus"}.Schedule()
+	var invalid store.InvalidError
+	if !errors.As(err, &invalid) || len(invalid) != 2 || invalid[0].Field != "cron" || invalid[1].Field != "timezone" {
+		t.Errorf("got %v, want an error of each", err)
+	}
+}
+
 func TestCronNamesEachWrongFieldWithItsPlaceAndAnExample(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -36,11 +36,18 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// UnmarshalJSON accepts only a string, so that a bare number never passes as nanoseconds.
+// UnmarshalJSON accepts only a string, so that a bare number never passes as nanoseconds, and none of 0: a field that has
+// none is left out, and one that was written as 0 would get its default instead.
 func (d *Duration) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
 		return fmt.Errorf("found %s, allowed is a duration in quotes such as \"5m\"", data)
 	}
-	return d.UnmarshalText([]byte(text))
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		return err
+	}
+	if *d == 0 {
+		return fmt.Errorf("found %s, allowed is a duration above 0 such as \"5m\", or leaving it out", data)
+	}
+	return nil
 }

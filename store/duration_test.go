@@ -34,7 +34,7 @@ func TestDurationInJSONIsTextAndNothingElse(t *testing.T) {
 		t.Errorf("encoded %s, %v", encoded, err)
 	}
 	for text, found := range map[string]string{
-		`300`: "300", `"5"`: `"5"`, `"5 minutes"`: `"5 minutes"`, `"m"`: `"m"`, `""`: `""`, `true`: "true", `{}`: "{}",
+		`300`: "300", `"5"`: `"5"`, `"5 minutes"`: `"5 minutes"`, `"m"`: `"m"`, `""`: `""`, `"0s"`: `"0s"`, `true`: "true", `{}`: "{}",
 	} {
 		var d store.Duration
 		err := json.Unmarshal([]byte(text), &d)

@@ -65,7 +65,7 @@ func wrongTexts(body []byte, t reflect.Type, path string) []store.FieldError {
 		case !given:
 		case inner == reflect.TypeFor[store.Duration]():
 			if new(store.Duration).UnmarshalJSON(value) != nil {
-				wrong = append(wrong, store.FieldError{Field: path + name, Found: clip(string(value)), Allowed: "a duration in quotes such as \"90s\", \"5m\" or \"1h30m\""})
+				wrong = append(wrong, store.FieldError{Field: path + name, Found: clip(string(value)), Allowed: "a duration above 0 in quotes such as \"90s\", \"5m\" or \"1h30m\""})
 			}
 		case inner == reflect.TypeFor[store.Size]():
 			if new(store.Size).UnmarshalJSON(value) != nil {

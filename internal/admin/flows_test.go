@@ -101,7 +101,8 @@ func TestABadFlowIsRefusedWithEverythingThatIsWrong(t *testing.T) {
 		"no JSON":                      {400, `{"name":`, `[: found unexpected end of JSON input, allowed is one JSON value in UTF-8]`},
 		"nothing":                      {400, ` `, `[: found nothing, allowed is one JSON value in UTF-8]`},
 		"an unknown and a doubled key": {400, `{"nme":"a","every":"5m","every":"6m"}`, `nme: found the key "nme"`},
-		"a number for a duration":      {400, `{"name":"a","every":5,"retry":{"max":"x"},"exec":{"command":["a"]}}`, `[every: found 5, allowed is a duration in quotes such as "90s", "5m" or "1h30m" retry.max: found "x"`},
+		"a period of nothing":          {400, `{"name":"a","every":"0s","exec":{"command":["a"]}}`, `[every: found "0s", allowed is a duration above 0 in quotes`},
+		"a number for a duration":      {400, `{"name":"a","every":5,"retry":{"max":"x"},"exec":{"command":["a"]}}`, `[every: found 5, allowed is a duration above 0 in quotes such as "90s", "5m" or "1h30m" retry.max: found "x"`},
 		"a definition that is invalid": {422, `{"name":"A","timeout":"-1s"}`, `[name: found "A", allowed is 1 to 63`},
 	}
 	for name, test := range tests {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -69,7 +70,33 @@ func (d *document) object(node ast.Node, path string, target reflect.Value) {
 			d.unknown(pair, fields.offered(path))
 			continue
 		}
+		before := len(d.errs)
 		d.into(pair.value, pair.path, target.Field(index))
+		if len(d.errs) == before && saysNothing(target, index) && !slices.Contains(zeroSays, pair.path) {
+			d.idle(pair, target.Field(index).Kind())
+		}
+	}
+}
+
+// zeroSays are the fields that may be written as zero or empty. In any other that may be left out it would do nothing, or
+// bring the default, which is hardly ever what somebody meant who wrote it.
+var zeroSays = []string{"description", "pause_after", "retry.jitter"}
+
+// saysNothing reports whether a field that was converted, and may be left out, now stands as if it had been.
+func saysNothing(object reflect.Value, index int) bool {
+	field := object.Field(index)
+	_, options, _ := strings.Cut(object.Type().Field(index).Tag.Get("json"), ",")
+	return options == "omitempty" && field.Kind() != reflect.Bool && field.Comparable() && field.IsZero()
+}
+
+func (d *document) idle(pair pair, kind reflect.Kind) {
+	allowed := "a value above 0, or leaving it out"
+	if kind == reflect.String {
+		allowed = "text that is not empty, or leaving it out"
+	}
+	if value, leave, ok := d.resolve(pair.value, pair.path); ok {
+		defer leave()
+		d.mismatch(value, pair.path, allowed)
 	}
 }
 
@@ -105,7 +132,11 @@ func (d *document) texts(node ast.Node, path string, target reflect.Value) {
 func (d *document) list(node ast.Node, path string, target reflect.Value) {
 	sequence, ok := node.(*ast.SequenceNode)
 	if !ok {
-		d.mismatch(node, path, `a list, such as ["./sync.sh", "--full"]`)
+		example := `["./sync.sh", "--full"]`
+		if target.Type().Elem().Kind() == reflect.Int {
+			example = "[443]"
+		}
+		d.mismatch(node, path, "a list, such as "+example)
 		return
 	}
 	target.Set(reflect.MakeSlice(target.Type(), len(sequence.Values), len(sequence.Values)))

@@ -92,6 +92,7 @@ func TestParseTakesWhatEditorsAndOtherToolsWrite(t *testing.T) {
 		"anchors and aliases":         {"name: &n orders\nexec: {command: [*n, *n], dir: *n}\n", 1},
 		"an explicit key":             {"? name\n: orders\nexec: {command: [a]}\n", 1},
 		"a marker within a text":      {"name: orders\nexec: {command: [a]}\ndescription: |\n  x\n  ---\n  y\n", 1},
+		"zeros that say something":    {"name: orders\ndescription: \"\"\npause_after: 0\nretry: {jitter: 0}\nexec: {command: [a, \"\"], env: {A: \"\"}}\n", 1},
 		"a text that looks like null": {"name: orders\nexec: {command: [\"null\", \"1\", \"~\"]}\n", 1},
 	}
 	for name, test := range tests {
@@ -121,6 +122,13 @@ func TestParseSaysWhereAndWhatIsWrong(t *testing.T) {
 		"nothing":                               {"name: a\n" + kind + "group:\n", `f.yaml:3:1: group: found nothing, allowed is text`},
 		"a number for a duration":               {"name: a\n" + kind + "every: 5\n", `f.yaml:3:8: every: found "5", allowed is a duration such as 90s, 5m or 1h30m`},
 		"text that is no duration":              {"name: a\n" + kind + "every: soon\n", `f.yaml:3:8: every: found "soon", allowed is a duration`},
+		"a period of nothing":                   {"name: a\n" + kind + "every: 0s\n", `f.yaml:3:8: every: found "0s", allowed is a value above 0, or leaving it out`},
+		"a timeout of nothing":                  {"name: a\n" + kind + "timeout: 0m\n", `f.yaml:3:10: timeout: found "0m", allowed is a value above 0`},
+		"times that are empty":                  {"name: a\n" + kind + "cron: \"\"\n", `f.yaml:3:7: cron: found "", allowed is text that is not empty, or leaving it out`},
+		"a name for what is empty":              {"name: a\n" + kind + "description: &d \"\"\ncron: *d\n", `f.yaml:4:7: cron: found "", allowed is text that is not empty`},
+		"no attempt":                            {"name: a\n" + kind + "retry: {attempts: 0}\n", `f.yaml:3:19: retry.attempts: found "0", allowed is a value above 0`},
+		"a limit of nothing":                    {"name: a\nexec: {command: [a], limits: {memory: 0}}\n", `f.yaml:2:39: exec.limits.memory: found "0", allowed is a value above 0`},
+		"text for a list of numbers":            {"name: a\nexec: {command: [a], ports: x}\n", `f.yaml:2:29: exec.ports: found "x", allowed is a list, such as [443]`},
 		"text for a whole number":               {"name: a\n" + kind + "retry: {attempts: x}\n", `f.yaml:3:19: retry.attempts: found "x", allowed is a whole number`},
 		"text for a number":                     {"name: a\n" + kind + "retry: {factor: x}\n", `f.yaml:3:17: retry.factor: found "x", allowed is a number`},
 		"a value that the model refuses":        {"name: Orders\n" + kind, `f.yaml:1:7: name: found "Orders", allowed is 1 to 63 of`},
