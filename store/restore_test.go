@@ -96,13 +96,6 @@ func restoreAppendOnlyFile(f *fixture, server *testenv.RedisServer) *testenv.Red
 	if err := os.RemoveAll(folder); err != nil {
 		f.Fatal(err)
 	}
-	// With always, what Redis has answered is in the file.
-	if err := f.client.ConfigSet(f.ctx, "appendfsync", "always").Err(); err != nil {
-		f.Fatal(err)
-	}
-	if err := f.client.Ping(f.ctx).Err(); err != nil {
-		f.Fatal(err)
-	}
 	if err := os.CopyFS(folder, os.DirFS(filepath.Join(server.Dir, "appendonlydir"))); err != nil {
 		f.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func (d *Deployment) StartNATSCluster(t testing.TB) []*NATSServer {
 			o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
 		})
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience)
 	for !whole(nodes) {
 		select {
 		case <-deadline:

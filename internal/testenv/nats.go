@@ -147,7 +147,7 @@ func (s *NATSServer) start() error {
 		return err
 	}
 	ns.Start()
-	if !ns.ReadyForConnections(15 * time.Second) {
+	if !ns.ReadyForConnections(patience) {
 		return server.ErrServerNotRunning
 	}
 	s.Server, s.URL = ns, ns.ClientURL()

@@ -44,6 +44,9 @@ func portOf(addr string) string {
 	return port
 }
 
+// patience is how long a server may take to come up on a loaded machine: it finds what hangs, and measures nothing.
+const patience = 2 * time.Minute
+
 // StartRedis starts a redis-server of the test's own, with appendonly on and extra arguments after that; it is killed
 // when the test ends. Tests that do not disturb the server share the one of Redis.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
@@ -63,7 +66,9 @@ func Redis(t testing.TB) (client redis.UniversalClient, prefix string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client = redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1})
+	client = redis.NewClient(&redis.Options{
+		Addr: server.Addr, MaxRetries: -1, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
+	})
 	t.Cleanup(func() { _ = client.Close() })
 	return client, UniqueName("t")
 }
@@ -105,8 +110,10 @@ func newRedis(dir string, args ...string) (server *RedisServer, err error) {
 			return nil, err
 		}
 		server = serverOn(port, dir)
+		// What it answered is with the kernel by then, so that Kill loses nothing of it. With everysec it may not be: while
+		// the disk is slow, Redis answers for two seconds before it writes.
 		server.args = append(server.args,
-			"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
+			"--save", "", "--appendonly", "yes", "--appendfsync", "no", "--maxmemory-policy", "noeviction",
 			"--enable-debug-command", "yes")
 		server.args = append(server.args, args...)
 		if err = server.Start(); !errors.Is(err, errEnded) {
@@ -146,7 +153,7 @@ func (s *RedisServer) Start() error {
 	options.Addr, options.MaxRetries = s.Addr, -1
 	client := redis.NewClient(&options)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
 		err := client.Ping(ctx).Err()
@@ -166,7 +173,7 @@ func (s *RedisServer) Start() error {
 	}
 }
 
-// Kill ends the process at once, as a crash would. What the append-only file holds is there after Start.
+// Kill ends the process at once, as a crash would. With the append-only file, what it had answered is there after Start.
 func (s *RedisServer) Kill() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Kill()
