@@ -59,7 +59,7 @@ func (e *Executor) isolate(ctx context.Context, task executor.Task) executor.Res
 	}
 	c, err := e.pool.take(ctx)
 	if err != nil {
-		return executor.Failure(store.ReasonRefused, fmt.Errorf("start function's process: %w", err))
+		return failure(ctx, store.ReasonRefused, fmt.Errorf("start function's process: %w", err))
 	}
 	result := e.runIn(ctx, c, task)
 	e.pool.give(c, result.Err != nil)
@@ -96,13 +96,17 @@ func (e *Executor) runIn(ctx context.Context, c *child, task executor.Task) exec
 func (e *Executor) await(ctx context.Context, c *child, task executor.Task) executor.Result {
 	done, err := c.begin(task)
 	if err != nil && c.living() {
-		return executor.Failure(store.ReasonError, fmt.Errorf("hand the run to the function's process: %w", err))
+		return failure(ctx, store.ReasonError, fmt.Errorf("hand the run to the function's process: %w", err))
 	}
 	select {
 	case result := <-done:
 		return result
 	case <-c.process.Done():
-		return c.died(done)
+		result := c.died(done)
+		if result.Err != nil && ctx.Err() != nil { // it may have been killed while it started
+			return executor.Interrupted(ctx, result.Err)
+		}
+		return result
 	case <-ctx.Done():
 	}
 	cause := context.Cause(ctx)
@@ -121,6 +125,14 @@ func (e *Executor) await(ctx context.Context, c *child, task executor.Task) exec
 	case <-late.C:
 	}
 	return executor.Interrupted(ctx, fmt.Errorf("function did not return within %s, and its process is killed", grace))
+}
+
+// failure is that of a run that did not begin. Where its context has ended meanwhile, that is why.
+func failure(ctx context.Context, reason string, err error) executor.Result {
+	if ctx.Err() != nil {
+		return executor.Interrupted(ctx, err)
+	}
+	return executor.Failure(reason, err)
 }
 
 // died is what came of a run whose process is gone. It may have given its result before.

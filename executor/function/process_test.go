@@ -92,8 +92,16 @@ func misbehaving() map[string]function.Func {
 	}
 }
 
-// isolated gives an Executor that runs functions in processes.
+// patience is how long something may take on a loaded machine: it finds what hangs, and measures nothing.
+const patience = 2 * time.Minute
+
+// isolated gives an Executor that runs functions in processes, and kills soon those that do not stop.
 func isolated(t testing.TB, cfg function.ProcessConfig) *function.Executor {
+	t.Helper()
+	return isolatedFor(t, cfg, 200*time.Millisecond)
+}
+
+func isolatedFor(t testing.TB, cfg function.ProcessConfig, grace time.Duration) *function.Executor {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("processes are supervised on Linux only")
@@ -103,7 +111,7 @@ func isolated(t testing.TB, cfg function.ProcessConfig) *function.Executor {
 		t.Fatal(err)
 	}
 	cfg.Supervisor = s
-	e, err := function.New(function.Config{Functions: misbehaving(), Grace: 200 * time.Millisecond, Process: cfg, Logger: slog.New(slog.DiscardHandler)})
+	e, err := function.New(function.Config{Functions: misbehaving(), Grace: grace, Process: cfg, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +161,7 @@ func TestBadFunctionEndsItsProcessOnlyAndSaysWhy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked, _ := apart(name)
-			limit := 30 * time.Second
+			limit := patience
 			if c.reason == store.ReasonTimeout {
 				limit = time.Second
 			}
@@ -225,7 +233,7 @@ func TestProcessIsUsedAgainSoManyTimesAndNeverAfterAFailure(t *testing.T) {
 
 func TestIsolatedFunctionHearsWhyItIsStopped(t *testing.T) {
 	t.Parallel()
-	e := isolated(t, function.ProcessConfig{})
+	e := isolatedFor(t, function.ProcessConfig{}, patience)
 	asked, log := apart("heeds")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	asked.Log = onWrite{log, func() { cancel(executor.ErrDraining) }}
@@ -244,6 +252,20 @@ type onWrite struct {
 func (w onWrite) Write(p []byte) (int, error) {
 	w.call()
 	return w.Writer.Write(p)
+}
+
+// The process is killed, and may be gone before anybody looks at the context.
+func TestIsolatedFunctionWhoseContextEndsWhileItsProcessStartsIsInterrupted(t *testing.T) {
+	t.Parallel()
+	e := isolated(t, function.ProcessConfig{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(executor.ErrDraining)
+	for range 20 {
+		asked, _ := apart("fine")
+		if result := e.Execute(ctx, asked); result.Reason != store.ReasonHandedBack {
+			t.Fatalf("got %+v", result)
+		}
+	}
 }
 
 func TestIsolatedFunctionEndsWithItsLeaseAndLeavesNothing(t *testing.T) {
