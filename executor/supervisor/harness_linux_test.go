@@ -34,11 +34,23 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// patience is how long something may take on a loaded machine: it finds what hangs, and measures nothing.
+const patience = 2 * time.Minute
+
 // testerEnv marks what this test binary has started.
 func testerEnv() string { return fmt.Sprintf("TESTER=<%d>", os.Getpid()) }
 
-// leftovers are processes that belong to tests, control groups, and descriptors of supervisors that still are there.
-func leftovers() []string {
+// leftovers are processes that belong to tests, control groups, and descriptors of supervisors that still are there. A supervisor
+// whose worker has just been killed has time to end.
+func leftovers() (left []string) {
+	for deadline := time.Now().Add(patience); ; <-time.After(20 * time.Millisecond) {
+		if left = leftoversNow(); len(left) == 0 || time.Now().After(deadline) {
+			return left
+		}
+	}
+}
+
+func leftoversNow() []string {
 	var left []string
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {
@@ -161,8 +173,8 @@ func (j *job) wait() (end supervisor.End, output string) {
 	j.t.Helper()
 	select {
 	case <-j.Done():
-	case <-time.After(60 * time.Second):
-		j.t.Fatal("the run has not ended within a minute")
+	case <-time.After(patience):
+		j.t.Fatalf("the run has not ended within %s", patience)
 	}
 	return j.End(), <-j.output
 }
@@ -194,13 +206,13 @@ func marked(t testing.TB, dir string) []int {
 // eventually polls until ok.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience)
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		case <-look.C:
 		}
 	}
@@ -214,6 +226,9 @@ func exists(elements ...string) bool {
 
 // helperEnv has the test binary do something that a shell cannot.
 const helperEnv = "SUPERVISOR_TEST_HELPER"
+
+// deadlineEnv has a worker set its run a deadline.
+const deadlineEnv = "SUPERVISOR_TEST_DEADLINE"
 
 // helper gives a command that runs this test binary as a helper.
 func helper(t testing.TB, what string) supervisor.Command {
@@ -267,19 +282,28 @@ func beHelper(what string) {
 	os.Exit(3)
 }
 
-// beWorker starts a supervisor and a family, whose folder is the environment's, until it is killed.
+// beWorker starts a supervisor and a family, whose folder is the environment's, until it is killed. Once the family is there,
+// the run has two seconds, if the environment says so.
 func beWorker() {
 	s, err := supervisor.Start(supervisor.Config{})
 	if err != nil {
 		panic(err)
 	}
 	null, _ := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	_, err = s.Start(contextForever(), supervisor.Command{
+	p, err := s.Start(contextForever(), supervisor.Command{
 		Path: "/bin/sh", Args: []string{"sh", "-c", family + "sleep 300"}, Dir: os.Getenv("DIR"),
 		Env: []string{"PATH=/usr/bin:/bin", "DIR=" + os.Getenv("DIR")}, Files: []*os.File{null, null, null},
-		Until: time.Now().Add(8 * time.Second),
 	})
 	if err != nil {
+		panic(err)
+	}
+	for !exists(os.Getenv("DIR"), "ready") {
+		<-time.After(5 * time.Millisecond)
+	}
+	if os.Getenv(deadlineEnv) != "" {
+		p.Extend(time.Now().Add(2 * time.Second))
+	}
+	if err := os.WriteFile(filepath.Join(os.Getenv("DIR"), "at work"), nil, 0o600); err != nil {
 		panic(err)
 	}
 	select {}
@@ -333,16 +357,16 @@ func state(pid int) string {
 	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[0]
 }
 
-// worker starts this test binary as a worker of its own.
-func worker(t *testing.T) (cmd *exec.Cmd, dir string) {
+// worker starts this test binary as a worker of its own, with additions to its environment.
+func worker(t *testing.T, env ...string) (cmd *exec.Cmd, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), helperEnv+"=worker", "DIR="+dir, testerEnv())
+	cmd.Env = append(append(os.Environ(), helperEnv+"=worker", "DIR="+dir, testerEnv()), env...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	eventually(t, "the family is there", func() bool { return exists(dir, "ready") })
+	eventually(t, "the family is there", func() bool { return exists(dir, "at work") })
 	return cmd, dir
 }

@@ -28,7 +28,7 @@ func TestExceededLimitEndsTheRunAndIsNamed(t *testing.T) {
 		want   string
 	}{
 		"a busy loop":                     {command(t, "while :; do :; done"), supervisor.Limits{CPU: time.Second}, supervisor.LimitCPU},
-		"busy loops beside each other":    {command(t, "for i in 1 2 3; do (while :; do :; done) & done; wait"), supervisor.Limits{CPU: time.Second}, supervisor.LimitCPU},
+		"busy loops beside each other":    {command(t, "for i in 1 2 3 4 5 6 7 8 9; do (while :; do :; done) & done; wait"), supervisor.Limits{CPU: time.Second}, supervisor.LimitCPU},
 		"a fork bomb":                     {command(t, bomb), supervisor.Limits{Processes: 30}, supervisor.LimitProcesses},
 		"a memory hog":                    {helper(t, "memory"), supervisor.Limits{Memory: 64 << 20}, supervisor.LimitMemory},
 		"memory hogs beside each other":   {command(t, "for i in 1 2 3 4; do (head -c 30000000 /dev/zero | tail -c 30000000 | sleep 300) & done; wait"), supervisor.Limits{Memory: 64 << 20}, supervisor.LimitMemory},

@@ -93,7 +93,7 @@ func TestNothingOfTheTreeOutlivesTheCommand(t *testing.T) {
 func TestRunLivesAsLongAsItsDeadlineIsMoved(t *testing.T) {
 	t.Parallel()
 	cmd := command(t, "until [ -e done ]; do sleep 0.02; done; echo lived")
-	cmd.Until = time.Now().Add(3 * time.Second)
+	cmd.Until = time.Now().Add(10 * time.Second)
 	j := begin(t, start(t), cmd)
 	for range 10 {
 		j.Extend(time.Now().Add(time.Minute))
@@ -153,7 +153,7 @@ func TestTreeOfAKilledWorkerIsEnded(t *testing.T) {
 
 func TestTreeOfAFrozenWorkerIsEndedAtItsDeadline(t *testing.T) {
 	t.Parallel()
-	cmd, dir := worker(t)
+	cmd, dir := worker(t, deadlineEnv+"=1")
 	pids := familyPIDs(t, dir)
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -201,14 +201,16 @@ func TestFrozenSupervisorIsReplacedAlsoWhereItsSocketIsFull(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	j := freeze(t, s)
-	go func() {
+	var extending sync.WaitGroup
+	extending.Go(func() {
 		for range 2000 { // far more than a socket holds
 			j.Extend(time.Now().Add(time.Hour))
 		}
-	}()
+	})
 	if end, _ := j.wait(); end.Killed != supervisor.KilledLost {
 		t.Errorf("got %+v", end)
 	}
+	extending.Wait()
 	if end, output := run(t, s, command(t, "echo again")); end.Code != 0 || output != "again\n" {
 		t.Errorf("the next one: %+v, %q", end, output)
 	}

@@ -21,6 +21,9 @@ import (
 	"github.com/systole-run/systole/store"
 )
 
+// patience is how long something may take on a loaded machine: it finds what hangs, and measures nothing.
+const patience = 2 * time.Minute
+
 // dir holds the tests' modules.
 var dir string
 
@@ -168,7 +171,7 @@ func TestAnEndlessModuleEndsWithItsContext(t *testing.T) {
 			started := time.Now()
 			result, _ := runIn(ctx, shared(), flow)
 			cancel()
-			if took := time.Since(started); result.Reason != reason || !errors.Is(result.Err, cause) || took > 10*time.Second {
+			if took := time.Since(started); result.Reason != reason || !errors.Is(result.Err, cause) || took > patience {
 				t.Errorf("%s: got %+v after %s", what, result, took)
 			}
 		}

@@ -140,13 +140,24 @@ func TestARunThatWaitsForACallbackEndsWithItsContext(t *testing.T) {
 		store.ReasonTimeout: executor.ErrTimeout, store.ReasonCancelled: executor.ErrCancelled, store.ReasonHandedBack: executor.ErrDraining,
 	} {
 		f, d := newCallbackFixture(t, func(_ *desk, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, cause)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		f.task.Log = onWaiting(func() { cancel(cause) })
 		result := f.Execute(ctx, f.task)
-		cancel()
+		cancel(nil)
 		if result.Reason != reason || !errors.Is(result.Err, cause) || !strings.Contains(result.Err.Error(), "no callback came") || d.waiting.Load() {
 			t.Errorf("got %+v", result)
 		}
 	}
+}
+
+// onWaiting is a log that calls a function once the run waits for its callback.
+type onWaiting func()
+
+func (o onWaiting) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "waiting for the callback") {
+		o()
+	}
+	return len(p), nil
 }
 
 func TestACallbackThatCannotBeTakenIsNoReasonToSendTheRequest(t *testing.T) {

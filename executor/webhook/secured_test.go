@@ -271,7 +271,7 @@ func TestAHostThatWasSparedIsAskedAgainAndThenAsBefore(t *testing.T) {
 		t.Fatal("a run succeeded though the host is broken")
 	}
 	broken = false
-	until := time.After(10 * time.Second)
+	until := time.After(patience)
 	for {
 		if result, _ := f.run(t); result.Err == nil {
 			break

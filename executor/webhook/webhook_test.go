@@ -24,6 +24,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long something may take on a loaded machine: it finds what hangs, and measures nothing.
+const patience = 2 * time.Minute
+
 var now = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
 // fixture is an Executor, a Task of the kind `http` for a server of the test's own, and the run's log.
@@ -282,7 +285,7 @@ func TestSlowAnswerIsBoundedByTheContext(t *testing.T) {
 				f := newFixture(t, handler)
 				start := time.Now()
 				result := f.Execute(ctx, f.task)
-				if took := time.Since(start); took > 10*time.Second {
+				if took := time.Since(start); took > patience {
 					t.Errorf("took %s", took)
 				}
 				if result.Reason != reason || !errors.Is(result.Err, cause) || !strings.Contains(result.Err.Error(), "no whole answer from POST "+f.server.URL+"/sync") {
