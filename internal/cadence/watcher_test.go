@@ -210,7 +210,7 @@ func TestTheWatcherTellsNothingWhileRedisIsAwayAndGoesOnAfterwards(t *testing.T)
 	go func() { ended <- w.Run(ctx) }()
 	told := func(want bool) {
 		t.Helper()
-		deadline := time.After(30 * time.Second)
+		deadline := time.After(2 * time.Minute) // it finds what hangs, and measures nothing
 		for (len(gathered(t, registry)) > 0) != want {
 			select {
 			case <-deadline:
@@ -239,17 +239,21 @@ func TestTheWatcherReadsSchedulesSeldomWhereThatIsSlow(t *testing.T) {
 	f.put("sync", time.Minute)
 	slow := &slowStore{fixture: f}
 	w := cadence.NewWatcher(cadence.Config{}, slow)
+	began := time.Now()
 	for range 10 {
 		if err := w.Look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if slow.reads != 1 {
-		t.Errorf("the schedules were read %d times in a row, want once", slow.reads)
+	if most := 1 + int(time.Since(began)/(20*slowRead)); slow.reads > most {
+		t.Errorf("the schedules were read %d times in a row, want %d", slow.reads, most)
 	}
 }
 
-// slowStore takes so long for reading schedules that 10 looks at the beats are done well before a twentieth of the time is over.
+// slowRead is how long a slowStore takes for reading schedules: 10 looks at the beats are usually done well before twenty times as much is
+// over.
+const slowRead = 500 * time.Millisecond
+
 type slowStore struct {
 	*fixture
 	reads int
@@ -258,7 +262,7 @@ type slowStore struct {
 func (s *slowStore) ShortestInterval(ctx context.Context, group string) (store.Interval, bool, error) {
 	s.reads++
 	began := time.Now()
-	for time.Since(began) < 500*time.Millisecond {
+	for time.Since(began) < slowRead {
 		if _, _, err := s.fixture.ShortestInterval(ctx, group); err != nil {
 			return store.Interval{}, false, err
 		}

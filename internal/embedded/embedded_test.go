@@ -129,7 +129,7 @@ func TestTimesToLiveInTheEmbeddedRedisPass(t *testing.T) {
 	if err := client.Set(t.Context(), "k", "v", 50*time.Millisecond).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); client.Exists(t.Context(), "k").Val() == 1; {
+	for deadline := time.Now().Add(2 * time.Minute); client.Exists(t.Context(), "k").Val() == 1; {
 		if time.Now().After(deadline) {
 			t.Fatal("the key did not expire")
 		}

@@ -81,7 +81,7 @@ func NATSURL(t testing.TB) (url, prefix string) {
 // Connect opens a connection that is closed when the test ends.
 func Connect(t testing.TB, url string, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, options...)...)
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Timeout(patience), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
