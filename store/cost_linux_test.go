@@ -18,10 +18,6 @@ const (
 	batchSize     = 50
 )
 
-// strayCalls is the share of calls that may take longer. A script that is too slow is too slow call after call; one
-// call by itself is a neighbour that emptied the caches, or the kernel bringing in fresh pages.
-const strayCalls = 0.05
-
 // What is measured is processor time of Redis' command thread, call by call: time on the clock, which SLOWLOG has,
 // counts whatever else the machine does.
 func TestNoScriptTakesLongWithManyFlowsDue(t *testing.T) {
@@ -52,10 +48,13 @@ func TestNoScriptTakesLongWithManyFlowsDue(t *testing.T) {
 		measure("put_flow", func() error { _, err := s.PutFlows(t.Context(), "flows", batch); return err })
 	}
 	p := s.Partitions(store.DefaultGroup)[0]
-	measure("accept_beat", func() error {
-		_, err := s.AcceptBeat(t.Context(), store.Arrival{Key: "1-1", ID: "b", Group: store.DefaultGroup, Worker: "w"})
-		return err
-	})
+	for n := range 10 {
+		measure("accept_beat", func() error {
+			key := fmt.Sprintf("%d-1", n+1)
+			_, err := s.AcceptBeat(t.Context(), store.Arrival{Key: key, ID: "b" + key, Group: store.DefaultGroup, Worker: "w"})
+			return err
+		})
+	}
 	claimer := s.Claimer(p, "w", time.Minute)
 	for range 100 {
 		var claimed store.Claimed
@@ -72,8 +71,10 @@ func TestNoScriptTakesLongWithManyFlowsDue(t *testing.T) {
 	}
 	for script, calls := range took {
 		slices.Sort(calls)
-		usual := calls[int(float64(len(calls)-1)*(1-strayCalls))]
-		t.Logf("%s: %s at the median, %s at the 95th percentile, at most %s", script, calls[len(calls)/2], usual, calls[len(calls)-1])
+		// A script that is too slow is too slow call after call; others are of a neighbour that empties the caches or shares
+		// the processor, or the kernel bringing in fresh pages.
+		usual := calls[len(calls)/2]
+		t.Logf("%s: %s at the median, %s at the 95th percentile, at most %s", script, usual, calls[len(calls)*95/100], calls[len(calls)-1])
 		if usual > longestScript {
 			t.Errorf("%s held Redis up for %s, allowed is %s", script, usual, longestScript)
 		}

@@ -242,7 +242,7 @@ func TestScriptsThatRedisForgotAreSentAgain(t *testing.T) {
 // that was due has run, each attempt once.
 func TestCallsGoThroughARestartOfRedis(t *testing.T) {
 	t.Parallel()
-	server := testenv.StartRedis(t, "--appendfsync", "always")
+	server := testenv.StartRedis(t)
 	f := fixtureOver(t, connect(t, server.URL()), store.Config{Prefix: "p"})
 	const flows = 60
 	for n := range flows {
@@ -252,22 +252,30 @@ func TestCallsGoThroughARestartOfRedis(t *testing.T) {
 	completed := map[string]bool{}
 	var restarted chan error
 	isUp := func() { // the calls may be answered before Start has seen that the server is there
+		if restarted == nil {
+			return
+		}
 		if err := <-restarted; err != nil {
 			t.Fatal(err)
 		}
+		restarted = nil
 	}
 	for round := 0; len(completed) < flows; round++ {
 		claims := f.claim("w", 10).Claims
 		if round == 1 || round == 3 {
-			if restarted != nil {
-				isUp()
-			}
+			isUp()
 			server.Kill()
 			restarted = make(chan error, 1)
 			go func() { restarted <- server.Start() }()
 		}
 		if len(claims) > 0 {
-			f.complete(claims...)
+			began := time.Now()
+			if _, err := f.Complete(f.ctx, f.p, success(claims...)); errors.Is(err, store.ErrUnavailable) && time.Since(began) > time.Second {
+				isUp() // Redis takes longer to come up than a call is repeated
+			} else if err != nil {
+				t.Fatalf("given up after %s: %v", time.Since(began), err)
+			}
+			f.complete(claims...) // which was done, or is repeated
 		}
 		for _, c := range claims {
 			if completed[c.OccurrenceID] {
@@ -311,10 +319,11 @@ func TestABadCallIsNotRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	calls := 0
+	client.AddHook(beforeScript(func(context.Context, []any) error { calls++; return nil }))
 	_, err = s.Renew(context.Background(), s.Partitions("g")[0], lease, []store.Claim{{Flow: function("a")}})
-	if err == nil || errors.Is(err, store.ErrUnavailable) || time.Since(began) > 2*time.Second {
-		t.Errorf("after %s: %v", time.Since(began), err)
+	if err == nil || errors.Is(err, store.ErrUnavailable) || calls != 1 {
+		t.Errorf("after %d calls: %v", calls, err)
 	}
 }
 

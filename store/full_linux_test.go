@@ -61,9 +61,9 @@ func TestARedisWhoseDiskIsFullRefusesUntilThereIsRoom(t *testing.T) {
 // until asks until it holds, of a server that notices by itself within a second or so.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); {
+	for deadline := time.Now().Add(patience); !holds(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 30s: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
