@@ -44,7 +44,7 @@ func newHarnessOn(t *testing.T, nc *nats.Conn, prefix string) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func (h *harness) start(cfg worker.Config, run executorFunc) *running {
 		w.Abort()
 		select {
 		case <-r.ended:
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			h.t.Error("worker did not end")
 		}
 	})
@@ -116,7 +116,7 @@ func (r *running) wait(t *testing.T) error {
 	case err := <-r.ended:
 		r.ended <- err
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("worker did not end")
 		return nil
 	}
@@ -147,7 +147,7 @@ func (h *harness) sendTo(group string) sent {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(watch.Close)
-	publisher, err := trigger.NewPublisher(h.nc, trigger.PublisherConfig{Streams: trigger.StreamConfig{Prefix: h.prefix}})
+	publisher, err := trigger.NewPublisher(h.nc, trigger.PublisherConfig{Streams: trigger.StreamConfig{Prefix: h.prefix}, AckTimeout: patience})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func (h *harness) sendTo(group string) sent {
 	return sent{id: ack.ID, watch: watch}
 }
 
-// patience is how long a beat may take to settle on a loaded machine: it finds what hangs, and measures nothing.
+// patience is how long something may take on a loaded machine: it finds what hangs, and measures nothing.
 const patience = 2 * time.Minute
 
 func (h *harness) waitSettled(beat sent) trigger.Settled {
@@ -217,11 +217,11 @@ func (c *tally) count(flow string) int {
 // eventually polls until the condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 20s: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -230,14 +230,18 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // steal makes another attempt own the flow's occurrence, as if its worker had been frozen past its lease.
 func (h *harness) steal(flow string) {
 	h.t.Helper()
-	key := h.keyPrefix + ":{default/0}:leases"
-	if err := h.redis.ZAdd(h.t.Context(), key, redis.Z{Score: 0, Member: h.flow(flow).RunningID}).Err(); err != nil {
-		h.t.Fatal(err)
-	}
-	claimed, err := h.store.Claimer(h.store.Partitions("default")[0], "thief", time.Second).Claim(h.t.Context(), 1)
-	if err != nil || len(claimed.Claims) != 1 || claimed.Claims[0].Attempt != 2 {
-		h.t.Fatalf("claimed %+v, %v", claimed, err)
-	}
+	key, running := h.keyPrefix+":{default/0}:leases", h.flow(flow).RunningID
+	thief := h.store.Claimer(h.store.Partitions("default")[0], "thief", time.Second)
+	eventually(h.t, "the occurrence is stolen", func() bool { // its worker may renew the lease in between
+		if err := h.redis.ZAddXX(h.t.Context(), key, redis.Z{Score: 0, Member: running}).Err(); err != nil {
+			h.t.Fatal(err)
+		}
+		claimed, err := thief.Claim(h.t.Context(), 1)
+		if err != nil || len(claimed.Claims) == 1 && claimed.Claims[0].Attempt != 2 {
+			h.t.Fatalf("claimed %+v, %v", claimed, err)
+		}
+		return len(claimed.Claims) == 1
+	})
 }
 
 // syncBuffer is a buffer that several goroutines may use.
