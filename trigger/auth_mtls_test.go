@@ -73,7 +73,7 @@ func TestAClientCertificateLetsInWhomTheCAHasSignedAndTheListNames(t *testing.T)
 		"not on the list":              {ca.Issue(t, testenv.Named("spiffe://acme.example/cron2", "", "", "Old cron")), "", 401, "reason=subject"},
 		"the name of another kind":     {ca.Issue(t, testenv.Named("", "old cron", "", "")), "", 401, "reason=subject"},
 		"expired":                      {ca.Issue(t, changed(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })), "", 401, "reason=expired"},
-		"not yet":                      {ca.Issue(t, changed(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })), "", 401, "reason=not_yet"},
+		"not yet":                      {ca.Issue(t, changed(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) })), "", 401, "reason=not_yet"},
 		"for servers":                  {ca.Issue(t, changed(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })), "", 401, "reason=untrusted"},
 		"another scope":                {ca.Issue(t, testenv.Named("", "", "", "reader")), "", 403, "reason=scope"},
 	}

@@ -22,7 +22,17 @@ import (
 
 const mainBranch = "repo:acme/shop:ref:refs/heads/main"
 
+// patientIssuers wait for keys as long as the tests do.
+func patientIssuers(now func() time.Time) *Issuers {
+	issuers, _ := NewIssuers(IssuersConfig{})
+	issuers.now, issuers.wait = now, patience
+	return issuers
+}
+
 func oidcConfig(issuer *testenv.Issuer, issuers *Issuers) *OIDCConfig {
+	if issuers == nil {
+		issuers = patientIssuers(time.Now)
+	}
 	return &OIDCConfig{Issuer: issuer.URL, Audience: "systole", Issuers: issuers, Subjects: []OIDCSubject{
 		{Subject: mainBranch, Name: "github", Scopes: []string{ScopeBeat, ScopeRun}},
 		{Subject: "other", Audience: "elsewhere"},
@@ -36,6 +46,7 @@ func newIssuers(t testing.TB, cfg IssuersConfig) *Issuers {
 	if err != nil {
 		t.Fatal(err)
 	}
+	issuers.wait = patience
 	return issuers
 }
 
@@ -114,6 +125,8 @@ func TestAJWTIsLetInWhereItsIssuerAudienceSubjectAndTimesAreRight(t *testing.T) 
 		"no JSON":                        {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + ".AA.AA", "", ReasonForm},
 		"what is no JWT":                 {"a.b.c", "", ReasonUnknown},
 	}
+	begun := time.Now() // and not when a test has its turn, or what just expired would have expired for long
+	auth.now = func() time.Time { return begun }
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -144,8 +157,7 @@ func TestAnIssuerThatIsAwayHoldsUpNobodyElse(t *testing.T) {
 	issuer := testenv.NewIssuer(t, "rsa")
 	issuer.SetAway(true)
 	clock := &testClock{at: time.Now()}
-	issuers := newIssuers(t, IssuersConfig{})
-	issuers.now = clock.now
+	issuers := patientIssuers(clock.now)
 	s := newSite(t, GatewayConfig{Access: Access{Auth: oidcAuthenticator(t, oidcConfig(issuer, issuers), Token{Name: "token", Value: "token"})}})
 	decode[acceptedAnswer](t, s.ask(t, "POST", "/heartbeat", "", HeaderToken, "token"), 202)
 	good := "Bearer " + issuer.Good(t)
@@ -172,8 +184,7 @@ func TestAKeyThatIsNewIsFetchedAndOneThatIsGoneIsForgotten(t *testing.T) {
 	t.Parallel()
 	issuer := testenv.NewIssuer(t, "rsa")
 	clock := &testClock{at: time.Now()}
-	issuers := newIssuers(t, IssuersConfig{})
-	issuers.now = clock.now
+	issuers := patientIssuers(clock.now)
 	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
 	old := issuer.Good(t)
 	if _, err := bring(t, auth, old); err != nil {
@@ -195,8 +206,7 @@ func TestAKeyThatWasTakenBackDoesNotCountOnceMoreAfterAQuietTime(t *testing.T) {
 	t.Parallel()
 	issuer := testenv.NewIssuer(t, "rsa", "ec")
 	clock := &testClock{at: time.Now()}
-	issuers := newIssuers(t, IssuersConfig{})
-	issuers.now = clock.now
+	issuers := patientIssuers(clock.now)
 	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
 	stolen := issuer.Good(t)
 	if _, err := bring(t, auth, stolen); err != nil {
@@ -214,8 +224,7 @@ func TestAFloodOfUnknownKeysReachesTheIssuerOnce(t *testing.T) {
 	t.Parallel()
 	issuer, stranger := testenv.NewIssuer(t, "rsa"), testenv.NewIssuer(t, "rsa")
 	clock := &testClock{at: time.Now()}
-	issuers := newIssuers(t, IssuersConfig{})
-	issuers.now = clock.now
+	issuers := patientIssuers(clock.now)
 	auth := oidcAuthenticator(t, oidcConfig(issuer, issuers))
 	if _, err := bring(t, auth, issuer.Good(t)); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -32,7 +33,7 @@ func newCallbackSiteOn(t *testing.T, worker CallbacksConfig, gatewayConn, worker
 	s := &callbackSite{}
 	auth := authenticator(t, Token{Name: "all", Value: "all", Scopes: []string{ScopeBeat, ScopeRun}})
 	s.site = newSiteOn(t, GatewayConfig{Access: Access{Auth: auth}, Rate: -1, Callbacks: callbacks(t, gatewayConn, CallbacksConfig{
-		Prefix: subjects.Prefix, Key: testKey, Timeout: worker.Timeout,
+		Prefix: subjects.Prefix, Key: testKey, Timeout: cmp.Or(worker.Timeout, patience),
 	})}, ServerConfig{}, gatewayConn, subjects)
 	worker.Prefix, worker.Key, worker.URL = subjects.Prefix, testKey, s.server.URL()+"/callback/"
 	s.worker = callbacks(t, workerConn, worker)
@@ -140,14 +141,7 @@ func TestAReportThatWasTakenIsForgottenInTheEnd(t *testing.T) {
 	w := s.await(t, "a~1795388654370168", "1", inAnHour())
 	decode[callbackAnswer](t, s.send(t, w, ""), http.StatusAccepted)
 	w.stop()
-	until := time.After(10 * time.Second)
-	for s.send(t, w, "").StatusCode != http.StatusGone {
-		select {
-		case <-until:
-			t.Fatal("it is still remembered")
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	until(t, "it is forgotten", func() bool { return s.send(t, w, "").StatusCode == http.StatusGone })
 }
 
 func TestNoMoreThanSoManyReportsAreRemembered(t *testing.T) {
@@ -232,7 +226,7 @@ func TestWhoMayPublishButHasNoTokenEndsNoRun(t *testing.T) {
 	t.Parallel()
 	s := newCallbackSite(t, CallbacksConfig{})
 	w := s.await(t, "a~1795388654370168", "1", inAnHour())
-	reply, err := s.nc.Request(s.subjects.Callback("default", "a~1795388654370168"), []byte(`{}`), 10*time.Second)
+	reply, err := s.nc.Request(s.subjects.Callback("default", "a~1795388654370168"), []byte(`{}`), patience)
 	if err != nil || !strings.Contains(string(reply.Data), reportNobody) {
 		t.Errorf("got %v and %v", reply, err)
 	}
@@ -280,20 +274,12 @@ func TestAWorkerThatDoesNotAnswerMakesTheReceiverTryAgain(t *testing.T) {
 		t.Error("it does not say when")
 	}
 	close(frozen)
-	until := time.After(10 * time.Second)
-	for {
-		response := s.send(t, w, `{}`)
-		if response.StatusCode == http.StatusAccepted {
-			if answer := decode[callbackAnswer](t, response, http.StatusAccepted); !answer.Duplicate {
-				t.Errorf("the report that was not answered is taken twice: %+v", answer)
-			}
-			return
-		}
-		select {
-		case <-until:
-			t.Fatalf("the worker is back, and answers %d", response.StatusCode)
-		default:
-		}
+	until(t, "the worker that is back answers", func() bool {
+		response = s.send(t, w, `{}`)
+		return response.StatusCode == http.StatusAccepted
+	})
+	if answer := decode[callbackAnswer](t, response, http.StatusAccepted); !answer.Duplicate {
+		t.Errorf("the report that was not answered is taken twice: %+v", answer)
 	}
 }
 

@@ -37,6 +37,7 @@ type Gateway struct {
 	routes  routes
 	clients clientResolver
 	limiter *limiter
+	now     func() time.Time // of the limiter
 	access  atomic.Pointer[access]
 	refused *Refusals
 	waiting chan struct{}
@@ -65,7 +66,7 @@ func NewGateway(cfg GatewayConfig, beats BeatPublisher, events SettledWatcher) (
 		cfg: cfg, beats: beats, events: events,
 		routes:  routes{heartbeat: cfg.Path, run: cfg.RunPath, callback: cfg.callbackPath()},
 		clients: clientResolver{trusted: trusted},
-		limiter: newLimiter(cfg.Rate, cfg.Burst),
+		limiter: newLimiter(cfg.Rate, cfg.Burst), now: time.Now,
 		waiting: make(chan struct{}, cfg.MaxWaiting),
 		metrics: newHTTPMetrics(cfg.Registerer),
 		tracer:  cfg.TracerProvider.Tracer("github.com/systole-run/systole/trigger"),
@@ -153,7 +154,7 @@ func (g *Gateway) admit(r *http.Request, c *call) (err error) {
 	if ForeignPage(r, access.auth == nil) { // GET is no less a heartbeat
 		return errForeign
 	}
-	if wait, ok := g.limiter.take(client, time.Now()); !ok {
+	if wait, ok := g.limiter.take(client, g.now()); !ok {
 		return NewProblem(http.StatusTooManyRequests, "too many requests from this address").RetryAfter(wait)
 	}
 	if c.route.run != "" {

@@ -268,7 +268,7 @@ func TestGatewayTellsAClientWhoseBodyDoesNotArrive(t *testing.T) {
 	s := newSiteOn(t, open(GatewayConfig{}), ServerConfig{ReadTimeout: 50 * time.Millisecond}, nc, subjects)
 	const head = "POST /heartbeat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
 	checkProblem(t, answers(t, dial(t, s.server, head))[0], http.StatusRequestTimeout)
-	conn := dial(t, s.server, head)
+	conn := dial(t, newSiteOn(t, open(GatewayConfig{}), ServerConfig{}, nc, subjects).server, head)
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
@@ -291,6 +291,7 @@ func TestGatewayLimitsTheRateOfEachClient(t *testing.T) {
 		Access: Access{Auth: authenticator(t, Token{Name: "a", Value: "a"})}, Rate: 0.1, Burst: 2,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 	})
+	s.now = (&testClock{at: time.Now()}).now
 	from := func(client string) *http.Response {
 		return s.ask(t, "POST", "/heartbeat", "", "X-Forwarded-For", client, HeaderToken, "guess")
 	}

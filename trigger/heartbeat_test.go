@@ -145,8 +145,8 @@ func TestWaitIsAnsweredWhenTheBeatHasSettled(t *testing.T) {
 func TestWaitThatEndsFirstIsAnsweredAsDraining(t *testing.T) {
 	t.Parallel()
 	nc, subjects := natsWithStreams(t)
-	// The wait is longer than all the timeouts of the connection.
-	short := ServerConfig{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond, ReadHeaderTimeout: 50 * time.Millisecond}
+	// The wait is longer than the timeouts of the connection.
+	short := ServerConfig{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 50 * time.Millisecond}
 	s := newSiteOn(t, open(GatewayConfig{}), short, nc, subjects)
 	for _, body := range []string{"", `{"source":"cron"}`} {
 		start := time.Now()
@@ -162,15 +162,12 @@ func TestWaitThatEndsFirstIsAnsweredAsDraining(t *testing.T) {
 
 func TestWaitIsAnsweredWhenTheServerEnds(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, open(GatewayConfig{}))
+	nc, subjects := natsWithStreams(t)
+	s := newSiteOn(t, open(GatewayConfig{}), ServerConfig{ShutdownTimeout: time.Hour}, nc, subjects)
 	ticks := s.ticks(t)
 	conn := dial(t, s.server, "POST /heartbeat?wait=5m HTTP/1.1\r\nHost: a\r\n\r\n")
 	ticks.next(t)
-	start := time.Now()
-	s.stop()
-	if took := time.Since(start); took >= DefaultShutdownTimeout {
-		t.Errorf("the wait held up the server for %v", took)
-	}
+	s.stop() // fails the test if the wait holds up the server
 	list := answers(t, conn)
 	if len(list) != 1 {
 		t.Fatalf("got %d answers", len(list))

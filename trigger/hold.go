@@ -31,7 +31,7 @@ func (c *RunConsumer) hold(ctx context.Context, msg jetstream.Msg, m stored, run
 		// Both the wait and the call, which may take two thirds of AckWait, begin with a word to the server. If one does not arrive,
 		// the next one may.
 		inProgress := func() { _ = msg.InProgress() }
-		for inProgress(); pause(ctx, c.cfg.AckWait/3) == nil; inProgress() {
+		for inProgress(); pause(ctx, c.holdEvery) == nil; inProgress() {
 			inProgress()
 			err := c.call(ctx, run)
 			if errors.As(err, new(panicError)) {

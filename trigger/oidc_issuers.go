@@ -40,6 +40,7 @@ type Issuers struct {
 	client *http.Client
 	logger *slog.Logger
 	now    func() time.Time
+	wait   time.Duration // for one attempt
 
 	mu  sync.Mutex
 	all map[string]*issuer
@@ -53,10 +54,10 @@ func NewIssuers(cfg IssuersConfig) (*Issuers, error) {
 	}
 	return &Issuers{
 		client: &http.Client{
-			Transport: boundedTransport{transport}, Timeout: keysTimeout,
+			Transport:     boundedTransport{transport},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // keys come from the issuer itself
 		},
-		logger: orDiscard(cfg.Logger), now: time.Now, all: map[string]*issuer{},
+		logger: orDiscard(cfg.Logger), now: time.Now, wait: keysTimeout, all: map[string]*issuer{},
 	}, nil
 }
 
@@ -71,6 +72,8 @@ func (s *Issuers) of(name string) *issuer {
 
 // Check fetches the keys of an issuer now, and says what is wrong if that fails.
 func (s *Issuers) Check(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
 	_, err := s.fetch(ctx, name)
 	return err
 }
@@ -147,7 +150,7 @@ func (i *issuer) refresh() <-chan struct{} {
 	flight := make(chan struct{})
 	i.tried, i.flight = now, flight
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), i.shared.wait)
 		defer cancel()
 		keys, err := i.shared.fetch(ctx, i.name)
 		i.settle(keys, err)

@@ -156,6 +156,7 @@ func TestWhatTheServerGaveUpOnWhileNobodyListenedIsFoundLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(t, nc, subjects.Run("default", "users"), "")
+	cfg.AckWait = patience // this one is acknowledged, however long that takes
 	for range 2 {
 		consumer := newConsumer(t, testenv.Connect(t, nc.ConnectedUrl()), cfg, runs.take)
 		consumer.sweepEvery = 50 * time.Millisecond
@@ -172,26 +173,41 @@ func TestWhatTheServerGaveUpOnWhileNobodyListenedIsFoundLater(t *testing.T) {
 func TestARequestWhoseHandlerOnlyFailsIsKeptAfterItsLastDelivery(t *testing.T) {
 	t.Parallel()
 	nc, subjects := natsWithStreams(t)
-	var fails atomic.Int32
+	var back atomic.Bool
 	runs := newInbox[RunRequest]()
-	consumer := consume(t, nc, RunConsumerConfig{Prefix: subjects.Prefix, AckWait: time.Second, MaxDeliver: 1, Concurrency: 1},
+	consumer := newConsumer(t, nc, RunConsumerConfig{Prefix: subjects.Prefix, AckWait: patience, MaxDeliver: 1, Concurrency: 1},
 		func(ctx context.Context, run RunRequest) error {
-			if run.Flow == "orders" && fails.Add(1) <= 4 { // for longer than AckWait
+			if run.Flow == "orders" && !back.Load() {
 				return errors.New("Redis is away")
 			}
 			return runs.take(ctx, run)
 		})
+	consumer.holdEvery = 20 * time.Millisecond
+	acks, err := nc.SubscribeSync("$JS.ACK." + subjects.RunStream() + ".>")
+	if err := errors.Join(err, nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	running(t, consumer.Run, consumer.Started())
 	send(t, nc, subjects.Run("default", "orders"), "")
-	until(t, "it is held", func() bool { return testutil.ToFloat64(consumer.outcomes.WithLabelValues("held")) == 1 })
-	send(t, nc, subjects.Run("default", "users"), "")
-	for _, flow := range []string{"users", "orders"} {
-		if run := runs.next(t); run.Flow != flow {
-			t.Errorf("%s before %s", run.Flow, flow)
+	for range 3 { // each gives it AckWait once more
+		if ack, err := acks.NextMsg(patience); err != nil || string(ack.Data) != "+WPI" {
+			t.Fatal(ack, err)
 		}
+	}
+	send(t, nc, subjects.Run("default", "users"), "")
+	if run := runs.next(t); run.Flow != "users" {
+		t.Errorf("%s before users", run.Flow)
+	}
+	back.Store(true)
+	if run := runs.next(t); run.Flow != "orders" {
+		t.Errorf("%s in place of orders", run.Flow)
 	}
 	queueEmpty(t, nc, subjects)
 	if letters := deadLetters(t, nc, subjects, 0); len(letters) != 0 {
 		t.Errorf("%d dead letters", len(letters))
+	}
+	if held := testutil.ToFloat64(consumer.outcomes.WithLabelValues("held")); held != 1 {
+		t.Errorf("held %v times", held)
 	}
 }
 

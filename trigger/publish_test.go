@@ -267,7 +267,7 @@ func TestWhoeverWaitsForTheStreamsToBeMadeIsAnsweredInTime(t *testing.T) {
 			if !errors.Is(err, ErrUnavailable) {
 				t.Errorf("got %v", err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("nobody is answered")
 		}
 	}

@@ -44,6 +44,7 @@ type RunConsumer struct {
 	logger   *slog.Logger
 
 	sweepEvery time.Duration
+	holdEvery  time.Duration // between two attempts at a request that is kept
 
 	holding chan struct{}  // one for each request that is kept after its last delivery
 	others  sync.WaitGroup // what goes on beside the deliveries
@@ -74,7 +75,7 @@ func NewRunConsumer(nc *nats.Conn, cfg RunConsumerConfig, handle func(context.Co
 		cfg: cfg, subjects: Subjects{Prefix: cfg.Prefix}, store: store, handle: handle, logger: logger,
 		morgue:   newMorgue("run", store, newBadMetrics(cfg.Registerer), logger),
 		outcomes: newRunOutcomes(cfg.Registerer),
-		holding:  make(chan struct{}, maxHeld), sweepEvery: sweepEvery,
+		holding:  make(chan struct{}, maxHeld), sweepEvery: sweepEvery, holdEvery: cfg.AckWait / 3,
 		started: make(chan struct{}),
 	}, nil
 }
