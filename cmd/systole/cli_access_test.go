@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -70,9 +71,7 @@ func TestAGatewayBeyondLoopbackStartsOpenOnlyIfToldSo(t *testing.T) {
 	t.Parallel()
 	run(t, gatewayOn(t, "0.0.0.0:0"), "gateway").expect(t, exitUsage, "gateway.auth.mode", "or none, which lets everybody in")
 	gateway := start(t, gatewayOn(t, "0.0.0.0:0", "SYSTOLE_GATEWAY__AUTH__MODE=none"), "gateway")
-	if status, body := ask(t, "POST", gateway.url+"/heartbeat", ""); status != http.StatusAccepted {
-		t.Errorf("answered %d %s", status, body)
-	}
+	await(t, gateway.url+"/heartbeat", "", http.StatusAccepted)
 }
 
 // R2.5, R5.1: a token from a file lets in, and only for what it is for.
@@ -90,9 +89,7 @@ func TestATokenFromAFileLetsIn(t *testing.T) {
 		{"/heartbeat", secondToken, http.StatusUnauthorized},
 		{"/heartbeat/reports", firstToken, http.StatusForbidden},
 	} {
-		if status, body := ask(t, "POST", gateway.url+test.path, test.token); status != test.status {
-			t.Errorf("%s with %q is answered %d, want %d: %s", test.path, test.token, status, test.status, body)
-		}
+		await(t, gateway.url+test.path, test.token, test.status)
 	}
 	url := gateway.url + "/heartbeat"
 	run(t, nil, "beat", "--gateway", url, "--token-file", file).expect(t, exitFine, "accepted")
@@ -239,16 +236,21 @@ func TestAGatewaySpeaksTLSWithAGivenCertificate(t *testing.T) {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
 	t.Cleanup(transport.CloseIdleConnections)
-	if status, body := askWith(t, &http.Client{Transport: transport}, "GET", gateway.url+"/heartbeat", ""); status != http.StatusAccepted {
-		t.Errorf("answered %d %s", status, body)
-	}
+	awaitWith(t, &http.Client{Transport: transport}, gateway.url+"/heartbeat", "", http.StatusAccepted)
 	run(t, nil, "beat", "--gateway", gateway.url+"/heartbeat").expect(t, exitFailed, "certificate")
 }
 
-// await asks until the answer is the one that is wanted, or patience ends.
+// await asks until the answer is the one that is wanted, or patience ends. What answers at all answers right at once, but that
+// NATS may not be there yet.
 func await(t *testing.T, url, token string, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	awaitWith(t, http.DefaultClient, url, token, want)
+}
+
+func awaitWith(t *testing.T, client *http.Client, url, token string, want int) {
+	t.Helper()
+	got := 0
+	pollUntil(t, url+" answers", func() bool {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -256,30 +258,27 @@ func await(t *testing.T, url, token string, want int) {
 		if token != "" {
 			request.Header.Set("Authorization", "Bearer "+token)
 		}
-		response, err := http.DefaultClient.Do(request)
-		got := 0
-		if err == nil {
-			got = response.StatusCode
-			_ = response.Body.Close()
+		response, err := client.Do(request)
+		if err != nil {
+			return false
 		}
-		if got == want {
-			return
-		}
-		if got != 0 || time.Now().After(deadline) { // what answers at all answers right at once
-			t.Errorf("%s is answered %d, want %d (%v)", url, got, want, err)
-			return
-		}
+		_ = response.Body.Close()
+		got = response.StatusCode
+		return got == want || got != http.StatusServiceUnavailable
+	})
+	if got != want {
+		t.Errorf("%s is answered %d, want %d", url, got, want)
 	}
 }
 
+// freeAddress is an address that nobody listens on, and that nobody else is given.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := testenv.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // certificate makes a certificate for loopback that vouches for itself.

@@ -12,8 +12,8 @@ func TestABeatIsSentAndItsAnswerPrinted(t *testing.T) {
 	t.Parallel()
 	dev := startDev(t, nil, "--flows", folder(t, map[string]string{"good.yaml": goodFlow}))
 	run(t, against(dev), "beat", "--note", "by hand").expect(t, exitFine, `"status":"accepted"`, `"group":"default"`)
-	run(t, against(dev), "beat", "--group", "reports", "--wait", "20s").expect(t, exitFine, `"status":"settled"`, `"group":"reports"`, `"flows_due":0`)
-	run(t, nil, "beat", "--gateway", dev.url+"/heartbeat/", "--wait", "20s").expect(t, exitFine, `"status":"settled"`)
+	run(t, against(dev), "beat", "--group", "reports", "--wait", "1m").expect(t, exitFine, `"status":"settled"`, `"group":"reports"`, `"flows_due":0`)
+	run(t, nil, "beat", "--gateway", dev.url+"/heartbeat/", "--wait", "1m").expect(t, exitFine, `"status":"settled"`)
 }
 
 func TestABeatRepeatedWithItsKeyIsADuplicate(t *testing.T) {
@@ -26,7 +26,7 @@ func TestABeatRepeatedWithItsKeyIsADuplicate(t *testing.T) {
 func TestABeatThatIsWaitedForExitsWith1IfARunFailed(t *testing.T) {
 	t.Parallel()
 	dev := startDev(t, nil, "--flows", folder(t, map[string]string{"good.yaml": goodFlow, "broken.yaml": brokenFlow}))
-	sent := run(t, against(dev), "beat", "--wait", "30s").expect(t, exitFailed, "systole: failed runs: 1")
+	sent := run(t, against(dev), "beat", "--wait", "1m").expect(t, exitFailed, "systole: failed runs: 1")
 	var settled struct {
 		Status    string
 		Due       int `json:"flows_due"`
@@ -36,7 +36,7 @@ func TestABeatThatIsWaitedForExitsWith1IfARunFailed(t *testing.T) {
 	if err := json.Unmarshal([]byte(sent.out), &settled); err != nil || settled.Due != 2 || settled.Succeeded != 1 || settled.Failed != 1 {
 		t.Errorf("the answer is %+v, %v\n%s", settled, err, sent)
 	}
-	run(t, against(dev), "beat", "--wait", "30s").expect(t, exitFine, `"flows_due":0`)
+	run(t, against(dev), "beat", "--wait", "1m").expect(t, exitFine, `"flows_due":0`)
 }
 
 func TestABeatThatHasNotSettledInTimeExitsWith1(t *testing.T) {
@@ -60,7 +60,7 @@ func TestBeatListShowsWhatCameAndWhatBecameOfIt(t *testing.T) {
 	env := against(dev)
 	run(t, env, "beat", "list").expect(t, exitFine, "ID", "AS OF", "LATENESS", "GAP").without(t, "systole beat")
 	for range 3 {
-		run(t, env, "beat", "--note", "by hand", "--wait", "30s").expect(t, exitFine)
+		run(t, env, "beat", "--note", "by hand", "--wait", "1m").expect(t, exitFine)
 	}
 	var page struct{ Beats []store.BeatView }
 	decode(t, run(t, env, "beat", "list", "-o", "json"), &page)

@@ -36,12 +36,12 @@ func TestCancelWaitsForTheEndIfItIsToldTo(t *testing.T) {
 	if asked.Load() != 0 {
 		t.Errorf("it looked %d times although it was not to wait", asked.Load())
 	}
-	run(t, env, "run", "cancel", "a~1", "--wait", "30s").expect(t, exitFine, "a~1 cancelled\n")
+	run(t, env, "run", "cancel", "a~1", "--wait", "1m").expect(t, exitFine, "a~1 cancelled\n")
 	if asked.Load() != 3 {
 		t.Errorf("it looked %d times, want 3", asked.Load())
 	}
 	env, _ = ending(t, 1, "success") // it was faster
-	run(t, env, "run", "cancel", "a~1", "--wait", "30s").expect(t, exitFine, "a~1 success\n")
+	run(t, env, "run", "cancel", "a~1", "--wait", "1m").expect(t, exitFine, "a~1 success\n")
 }
 
 func TestCancelFailsIfTheRunDoesNotEndWithinTheWait(t *testing.T) {
@@ -56,7 +56,7 @@ func TestCancelFailsIfTheRunDoesNotEndWithinTheWait(t *testing.T) {
 func TestCancelOfAPendingRunNeedsNoWait(t *testing.T) {
 	t.Parallel()
 	env := scriptedAPI(t, map[string]string{"POST /api/v1/runs/a~1/cancel": `{"run_id":"a~1","status":"cancelled"}`})
-	run(t, env, "run", "cancel", "a~1", "--wait", "30s").expect(t, exitFine, "a~1 cancelled\n")
+	run(t, env, "run", "cancel", "a~1", "--wait", "1m").expect(t, exitFine, "a~1 cancelled\n")
 }
 
 func TestWhatIsSaidOfWhatWasStoppedRepeatedOrForgotten(t *testing.T) {

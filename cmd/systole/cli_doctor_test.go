@@ -48,7 +48,7 @@ func TestDoctorSaysWhichServerIsAwayAndWhatToDo(t *testing.T) {
 func TestDoctorChangesNoStreamAndSaysWhatARoleWouldChange(t *testing.T) {
 	t.Parallel()
 	server, _, environ := servers(t)
-	js, err := jetstream.New(testenv.Connect(t, server.URL))
+	js, err := jetstream.New(testenv.Connect(t, server.URL), jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,9 +137,10 @@ func TestDoctorAndTheConsoleWarnOfHeartbeatsThatDoNotFitTheFlows(t *testing.T) {
 	console.log.find(t, regexp.MustCompile(`level=WARN msg="group slow has a heartbeat every 1h`))
 	metrics := console.log.find(t, regexp.MustCompile(`msg=listening component=metrics listen=(\S+)`))[1]
 	page := ""
-	for deadline := time.Now().Add(patience); !strings.Contains(page, "systole_beat_warning") && time.Now().Before(deadline); {
+	pollUntil(t, "the console has looked", func() bool {
 		_, page = ask(t, http.MethodGet, metrics+"/metrics", "")
-	}
+		return strings.Contains(page, "systole_beat_warning")
+	})
 	for _, want := range []string{
 		`group="slow",warning="slow"} 1`, `group="fast",warning="fast"} 1`, `group="stopped",warning="stopped"} 1`, `group="fine",warning="stopped"} 0`,
 	} {

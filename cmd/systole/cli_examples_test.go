@@ -38,7 +38,7 @@ func newSite(t *testing.T) site {
 		"slow.yaml": slowFlow, "broken.yaml": strings.Replace(brokenFlow, "every: 1h\n", "", 1),
 	})}
 	run(t, s.environ, "flow", "apply", "-f", s.flows).expect(t, exitFine)
-	run(t, s.environ, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
+	run(t, s.environ, "beat", "--wait", "1m").expect(t, exitFine, `"succeeded":1`)
 	id := regexp.MustCompile(`orders-sync~\d+`).FindString(run(t, s.environ, "run", "list").expect(t, exitFine).out)
 
 	natsURL, prefix := testenv.NATSURL(t)

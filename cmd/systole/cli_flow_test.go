@@ -103,7 +103,7 @@ func TestRunsAreListedShownAndTheirLogsPrinted(t *testing.T) {
 	t.Parallel()
 	dev := startDev(t, nil, "--flows", folder(t, map[string]string{"good.yaml": goodFlow, "broken.yaml": brokenFlow}))
 	env := against(dev)
-	run(t, env, "beat", "--wait", "30s").expect(t, exitFailed, `"succeeded":1`, "failed runs: 1")
+	run(t, env, "beat", "--wait", "1m").expect(t, exitFailed, `"succeeded":1`, "failed runs: 1")
 
 	var list struct {
 		Runs []struct{ ID, Flow, Status, Error string }
@@ -129,11 +129,11 @@ func TestDevAppliesFlowsAsTheirFilesChangeAndKeepsTheOldOnesWhileSomethingIsWron
 	dir := folder(t, map[string]string{"good.yaml": goodFlow})
 	dev := startDev(t, nil, "--flows", dir)
 	dev.log.skip()
-	overwrite(t, filepath.Join(dir, "good.yaml"), "name: good\nevery: never\n")
+	replace(t, filepath.Join(dir, "good.yaml"), "name: good\nevery: never\n")
 	dev.log.find(t, regexp.MustCompile(`flows not applied, the old ones stand.*good.yaml:2:8`))
 	run(t, against(dev), "flow", "show", "good").expect(t, exitFine, "every 1h")
 	dev.log.skip()
-	overwrite(t, filepath.Join(dir, "good.yaml"), demandFlow)
+	replace(t, filepath.Join(dir, "good.yaml"), demandFlow)
 	dev.log.find(t, regexp.MustCompile(`flows applied.*created=1.*deleted=1`))
 	run(t, against(dev), "flow", "list").expect(t, exitFine, "report").without(t, "good")
 }
@@ -145,18 +145,14 @@ func TestDevWithABadFlowDoesNotStart(t *testing.T) {
 	run(t, nil, "dev", "--gateway.listen", "127.0.0.1:0", "--flows", "/nowhere").expect(t, exitFailed, "/nowhere")
 }
 
-// settle sends heartbeats until a run has ended: a run-now needs none, but tells nobody when it is done.
+// settle waits until a run has ended: a run-now tells nobody when it is done.
 func settle(t *testing.T, env []string, id string) {
 	t.Helper()
-	for range 100 {
+	pollUntil(t, id+" has ended", func() bool {
 		var shown struct{ Status string }
 		decode(t, run(t, env, "run", "show", id, "-o", "json"), &shown)
-		if shown.Status == "success" || shown.Status == "failed" {
-			return
-		}
-		run(t, env, "beat", "--wait", "10s").expect(t, exitFine)
-	}
-	t.Fatalf("%s has not ended after 100 heartbeats", id)
+		return shown.Status == "success" || shown.Status == "failed"
+	})
 }
 
 func decode(t *testing.T, a answer, into any) {

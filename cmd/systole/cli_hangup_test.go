@@ -34,7 +34,7 @@ func TestAHangupReloadsSettingsAndABadFileLeavesTheProcessAsItWas(t *testing.T) 
 func TestAHangupWhileDrainingEndsNoRun(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	worker := s.worker("w", "SYSTOLE_WORKER__DRAIN_TIMEOUT=60s")
+	worker := s.worker("w", "SYSTOLE_WORKER__DRAIN_TIMEOUT=10m")
 	worker.awaitReady()
 	s.put("slow", 1, `until test -e "$DIR/gate"; do sleep 0.05; done`)
 	s.publish("")

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// patience bounds every wait of these tests.
-const patience = 60 * time.Second
+// patience bounds every wait of these tests, on the busiest of machines.
+const patience = 2 * time.Minute
 
 // answer is what a command left behind.
 type answer struct {
@@ -36,7 +36,7 @@ func runWith(t *testing.T, in string, environ []string, args ...string) answer {
 	var out, errOut bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	a := &app{in: strings.NewReader(in), out: &out, err: &errOut, environ: func() []string { return environ }, redisLog: unlogged}
+	a := &app{in: strings.NewReader(in), out: &out, err: &errOut, environ: func() []string { return environ }, redisLog: unlogged, typing: patience}
 	return answer{a.execute(ctx, args), out.String(), errOut.String()}
 }
 

@@ -16,7 +16,7 @@ import (
 func TestSettingsBoundTheStreams(t *testing.T) {
 	t.Parallel()
 	natsServer, _, environ := servers(t)
-	js, err := jetstream.New(testenv.Connect(t, natsServer.URL))
+	js, err := jetstream.New(testenv.Connect(t, natsServer.URL), jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,10 @@ func TestAPausedFlowDoesNotRunUntilItIsResumed(t *testing.T) {
 	run(t, env, "flow", "pause", "good", "--reason", "moving").expect(t, exitFine, "good paused")
 	run(t, env, "flow", "list").expect(t, exitFine, "paused")
 	run(t, env, "flow", "show", "good").expect(t, exitFine, "paused", "moving").without(t, "not read")
-	run(t, env, "beat", "--wait", "30s").expect(t, exitFine, `"flows_triggered":0`)
+	run(t, env, "beat", "--wait", "1m").expect(t, exitFine, `"flows_triggered":0`)
 	run(t, env, "flow", "resume", "good").expect(t, exitFine, "good resumed")
 	run(t, env, "flow", "list").expect(t, exitFine).without(t, "paused")
-	run(t, env, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
+	run(t, env, "beat", "--wait", "1m").expect(t, exitFine, `"succeeded":1`)
 	run(t, env, "flow", "slots", "good").expect(t, exitFine, "ran", "good~")
 }
 
@@ -27,7 +27,7 @@ func TestARunInProgressIsCancelledByItsWorker(t *testing.T) {
 	env := against(dev)
 	runWith(t, slowFlow, env, "flow", "apply", "-f", "-").expect(t, exitFine)
 	id := strings.TrimSpace(run(t, env, "flow", "run", "slow").expect(t, exitFine).out)
-	run(t, env, "run", "cancel", id, "--reason", "wrong day", "--wait", "25s").expect(t, exitFine, id+" cancelled")
+	run(t, env, "run", "cancel", id, "--reason", "wrong day", "--wait", "1m").expect(t, exitFine, id+" cancelled")
 	run(t, env, "run", "show", id).expect(t, exitFine, "cancelled: wrong day")
 	run(t, env, "run", "cancel", id).expect(t, exitFailed, "409 Conflict", "can be retried")
 	run(t, env, "run", "cancel", "slow~1").expect(t, exitFailed, "404 Not Found")

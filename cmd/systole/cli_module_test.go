@@ -32,7 +32,7 @@ func TestTheExampleOfAModuleRuns(t *testing.T) {
 	dir := buildHello(t)
 	run(t, nil, "flow", "validate", dir).expect(t, exitFine)
 	dev := against(startDev(t, []string{"SYSTOLE_EXECUTOR__WASM__DIR=" + dir}, "--flows", dir))
-	run(t, dev, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
+	run(t, dev, "beat", "--wait", "1m").expect(t, exitFine, `"succeeded":1`)
 	id := strings.TrimSpace(run(t, dev, "flow", "run", "hello-wasm", "--params", `{"name":"Ada"}`).expect(t, exitFine).out)
 	settle(t, dev, id)
 	run(t, dev, "run", "show", id).expect(t, exitFine, "hello Ada, time 2")

@@ -53,7 +53,7 @@ func TestAPreviewOfAnAppliedFlowBeginsWhereItStands(t *testing.T) {
 	runWith(t, goodFlow, env, "flow", "apply", "-f", "-").expect(t, exitFine)
 	run(t, env, "flow", "preview", "good", "--beats", "10m").expect(t, exitFine, "SLOT", "1h", "HEARTBEAT").without(t, "warning")
 	run(t, env, "flow", "preview", "good", "--beats", "90m").expect(t, exitFine, "warning: a heartbeat every 1h30m is slower than the flow, whose slots come as close as 1h")
-	run(t, env, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
+	run(t, env, "beat", "--wait", "1m").expect(t, exitFine, `"succeeded":1`)
 	var shown struct {
 		NextSlot string `json:"next_slot"`
 	}

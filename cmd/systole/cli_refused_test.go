@@ -37,7 +37,7 @@ func TestAFlowThatCallsAnAddressWhichIsNotAllowedIsRefusedWhereThatIsKnown(t *te
 	environ := against(dev)
 	run(t, environ, "flow", "apply", "-f", flow("http://169.254.169.254/latest")).expect(t, exitFailed, "http.url", "a link-local or metadata address", "executor.http.allow")
 	run(t, environ, "flow", "apply", "-f", flow(dev.url+"/healthz")).expect(t, exitFine, "created")
-	run(t, environ, "beat", "--wait", "30s").expect(t, exitFine, `"succeeded":1`)
+	run(t, environ, "beat", "--wait", "1m").expect(t, exitFine, `"succeeded":1`)
 	stricter := startDev(t, []string{"SYSTOLE_EXECUTOR__HTTP__ALLOW=10.0.0.0/8"})
 	run(t, against(stricter), "flow", "apply", "-f", flow(dev.url+"/healthz")).expect(t, exitFailed, "http.url", "a loopback address")
 }

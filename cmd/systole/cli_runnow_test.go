@@ -123,7 +123,7 @@ func TestARunOverHTTPThatNoWorkerCanAcceptIsKeptAmongTheDeadWithTheReason(t *tes
 	t.Parallel()
 	r := newRunNow(t)
 	r.work()
-	js, err := jetstream.New(testenv.Connect(t, r.nats.URL))
+	js, err := jetstream.New(testenv.Connect(t, r.nats.URL), jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,20 +193,18 @@ func TestARunOverHTTPIsNotLostWhileThereIsNoWorkerAndNoRedis(t *testing.T) {
 	r.ended("daily", 1)
 	r.redis.Kill()
 	r.accept("default/daily", `{"day":"2026-11-23"}`)
+	js, err := jetstream.New(testenv.Connect(t, r.nats.URL), jetstream.WithDefaultTimeout(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
 	queued := func() uint64 {
-		js, err := jetstream.New(testenv.Connect(t, r.nats.URL))
-		if err != nil {
-			t.Fatal(err)
-		}
 		stream, err := js.Stream(t.Context(), "SYSTOLE_RUNS")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return stream.CachedInfo().State.Msgs
 	}
-	if got := queued(); got != 1 {
-		t.Errorf("%d requests are kept while Redis is away, want 1", got)
-	}
+	pollUntil(t, "the request alone is kept while Redis is away", func() bool { return queued() == 1 })
 	if err := r.redis.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func TestAHeartbeatAndItsRunShareTheTraceOfTheClient(t *testing.T) {
 	dev := startDev(t, []string{"SYSTOLE_TRACING__ENDPOINT=" + spans.URL}, "--flows", folder(t, map[string]string{"good.yaml": goodFlow}))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, dev.url+"/heartbeat?wait=20s", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, dev.url+"/heartbeat?wait=1m", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestWithoutAnEndpointNoSpanLeavesTheProcess(t *testing.T) {
 	t.Parallel()
 	spans := newReceiver(t)
 	dev := startDev(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.URL})
-	run(t, against(dev), "beat", "--wait", "20s").expect(t, exitFine)
+	run(t, against(dev), "beat", "--wait", "1m").expect(t, exitFine)
 	dev.stop()
 	<-dev.code
 	if spans.calls != 0 {
@@ -113,7 +113,7 @@ func TestATraceEndpointThatIsAwayHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	dev := startDev(t, []string{"SYSTOLE_TRACING__ENDPOINT=http://" + freeAddress(t)}, "--flows", folder(t, map[string]string{"good.yaml": goodFlow}))
 	began := time.Now()
-	run(t, against(dev), "beat", "--wait", "20s").expect(t, exitFine, `"succeeded":1`)
+	run(t, against(dev), "beat", "--wait", "1m").expect(t, exitFine, `"succeeded":1`)
 	dev.stop()
 	if code := <-dev.code; code != exitFine || time.Since(began) > patience {
 		t.Errorf("exit status %d after %s\n%s", code, time.Since(began), dev.log)

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A role that waits for Redis lives, or it would be restarted for nothing; it is not ready, and says what is missing.
@@ -26,15 +25,10 @@ func TestARoleThatWaitsForRedisIsAliveAndNotReady(t *testing.T) {
 		if err := redis.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(patience); ; {
-			status, body := ask(t, http.MethodGet, health+"/readyz", "")
-			if status == http.StatusOK {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: /readyz is still answered %d %s\n%s", name, status, body, waiting.log)
-			}
-		}
+		pollUntil(t, name+" is ready", func() bool {
+			status, _ := ask(t, http.MethodGet, health+"/readyz", "")
+			return status == http.StatusOK
+		})
 		waiting.stop()
 		if code := <-waiting.code; code != exitFine {
 			t.Errorf("%s: exit status %d\n%s", name, code, waiting.log)

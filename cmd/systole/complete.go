@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"strings"
@@ -68,7 +69,7 @@ func complete[T any](a *app, flags *apiFlags, list func(context.Context, *client
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+		ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(a.typing, completeWithin))
 		defer cancel()
 		given := make(map[string]bool, len(args))
 		for _, arg := range args {

@@ -81,7 +81,7 @@ func TestANATSThatVerifiesClientsTakesTheirCertificateAndOneThatWasRenewed(t *te
 	bare.log.find(t, regexp.MustCompile(`waiting for NATS.*error=.*(certificate|tls)`))
 
 	worker := deployed.NATS(t, server.URL, "worker", nats.ClientCert(deployed.Cert(t, "worker.crt"), deployed.Cert(t, "worker.key")), nats.RootCAs(deployed.Cert(t, "ca.crt")))
-	js, err := jetstream.New(worker)
+	js, err := jetstream.New(worker, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	if err != nil {
 		return err
 	}
-	watch, err := newFlowWatch(flows, st, check, p.logs.For("flows"))
+	watch, err := newFlowWatch(cmd.Context(), flows, st, check, p.logs.For("flows"))
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (p *process) embed() (*nats.Conn, *store.Store, error) {
 		return nil, nil, err
 	}
 	p.onClose(redis.Close)
-	nc, err := nats.Connect(natsServer.URL(), nats.Name("systole dev"))
+	nc, err := nats.Connect(natsServer.URL(), nats.Name("systole dev"), nats.Timeout(time.Minute)) // it is there, however busy the machine is
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to the embedded NATS: %w", err)
 	}

@@ -82,13 +82,17 @@ func TestAClientCertificateLetsInAndCertificatesChangeWithoutARestart(t *testing
 		t.Helper()
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: certificates}}
 		defer transport.CloseIdleConnections()
-		response, err := (&http.Client{Transport: transport}).Post(url, "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		_, _ = io.Copy(io.Discard, response.Body)
-		return response.StatusCode, response.TLS.PeerCertificates[0].SerialNumber.Int64()
+		pollUntil(t, "NATS is there", func() bool {
+			response, err := (&http.Client{Transport: transport}).Post(url, "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			_, _ = io.Copy(io.Discard, response.Body)
+			status, serial = response.StatusCode, response.TLS.PeerCertificates[0].SerialNumber.Int64()
+			return status != http.StatusServiceUnavailable
+		})
+		return status, serial
 	}
 	for _, test := range []struct {
 		name         string

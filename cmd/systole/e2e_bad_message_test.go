@@ -73,7 +73,7 @@ func TestBeatThatClaimsAnotherTimeChangesNothing(t *testing.T) {
 // awaitDead waits for the one message that is kept on systole.dead.beat.
 func (s *stand) awaitDead() *jetstream.RawStreamMsg {
 	s.t.Helper()
-	js, err := jetstream.New(s.operator())
+	js, err := jetstream.New(s.operator(), jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		s.t.Fatal(err)
 	}

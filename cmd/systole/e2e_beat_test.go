@@ -24,7 +24,7 @@ func sendBeat(t *testing.T, method, url string) (*http.Response, beatAnswer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := (&http.Client{Timeout: 2 * longest}).Do(ask)
+	response, err := (&http.Client{Timeout: 2 * patience}).Do(ask)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func sendBeat(t *testing.T, method, url string) (*http.Response, beatAnswer) {
 // settleBeat sends a heartbeat over HTTP and waits until everything that was due has been run.
 func settleBeat(t *testing.T, url string) beatAnswer {
 	t.Helper()
-	response, answer := sendBeat(t, http.MethodPost, url+"/heartbeat?wait=60s")
+	response, answer := sendBeat(t, http.MethodPost, url+"/heartbeat?wait=1m")
 	if response.StatusCode != http.StatusOK || answer.Status != "settled" {
 		t.Fatalf("got %s and %+v", response.Status, answer)
 	}

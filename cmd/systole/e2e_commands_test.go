@@ -23,7 +23,7 @@ func TestCommandsApplyFlowsSendAHeartbeatAndShowWhatRan(t *testing.T) {
 	api := "SYSTOLE_SERVER=" + console.url("console")
 
 	s.command(exitFine, []string{"flow", "apply", "-f", files}, api)
-	answer := s.command(exitFailed, []string{"beat", "--wait", "30s"}, "SYSTOLE_GATEWAY="+gateway.url("gateway")+"/heartbeat")
+	answer := s.command(exitFailed, []string{"beat", "--wait", "1m"}, "SYSTOLE_GATEWAY="+gateway.url("gateway")+"/heartbeat")
 	for _, part := range []string{`"flows_due":2`, `"succeeded":1`, `"failed":1`} {
 		if !strings.Contains(answer, part) {
 			t.Errorf("systole beat gave %s, want %s in it", answer, part)

@@ -50,7 +50,7 @@ func TestHeartbeatsAndRunNowsOutliveAServerOfTheCluster(t *testing.T) {
 	if answer := settleBeat(t, gateway.url("gateway")); answer.Succeeded != 2 {
 		t.Errorf("got %+v", answer)
 	}
-	js, err := jetstream.New(s.operator())
+	js, err := jetstream.New(s.operator(), jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestDevRunsAFolderOfFlowsWithTheLineThatItPrints(t *testing.T) {
 	if got != want {
 		t.Errorf("first beat: got %+v, want %+v", got, want)
 	}
-	response, next := sendBeat(t, http.MethodGet, dev.url("dev")+"/heartbeat?wait=30s")
+	response, next := sendBeat(t, http.MethodGet, dev.url("dev")+"/heartbeat?wait=1m")
 	if response.StatusCode != http.StatusOK || next.Status != "settled" || next.FlowsDue != 0 || next.FlowsTriggered != 0 {
 		t.Errorf("next beat: got %s %+v", response.Status, next)
 	}
@@ -65,15 +65,17 @@ func TestDevAppliesWhatChangesInItsFolder(t *testing.T) {
 	}
 }
 
-// writeFlow puts a file into place as editors do: whole, or not at all.
 func writeFlow(t *testing.T, dir, name, description, script string) {
 	t.Helper()
-	text := fmt.Sprintf("name: %s\ndescription: %s\nevery: 1h\nexec: {command: [sh, -c, %q]}\n", name, description, script)
-	part := filepath.Join(dir, "."+name+".part")
-	if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(part, filepath.Join(dir, name+".yaml")); err != nil {
+	replace(t, filepath.Join(dir, name+".yaml"), fmt.Sprintf("name: %s\ndescription: %s\nevery: 1h\nexec: {command: [sh, -c, %q]}\n", name, description, script))
+}
+
+// replace puts a file into place as editors do: whole, or not at all.
+func replace(t *testing.T, path, content string) {
+	t.Helper()
+	part := path + ".part"
+	overwrite(t, part, content)
+	if err := os.Rename(part, path); err != nil {
 		t.Fatal(err)
 	}
 }

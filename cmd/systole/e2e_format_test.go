@@ -18,7 +18,7 @@ func TestAWorkerThatIsOlderThanTheDataDoesNotStart(t *testing.T) {
 		if code != exitFailed {
 			t.Errorf("it ends with %d", code)
 		}
-	case <-time.After(longest):
+	case <-time.After(patience):
 		t.Error("it works on data that it does not know")
 	}
 	doctor := spawn(t, "doctor", []string{"doctor"}, s.environ("worker")...)

@@ -17,9 +17,6 @@ import (
 	"github.com/systole-run/systole/store"
 )
 
-// longest bounds every wait of these tests.
-const longest = 60 * time.Second
-
 // stand is a Redis and a NATS of the test's own, to which it adds systole processes. Both are configured with the files of
 // deploy, so that each role may do what it does there and no more.
 type stand struct {
@@ -77,7 +74,7 @@ func (s *stand) start(role, name string, settings ...string) *daemon {
 func (s *stand) environ(role string, settings ...string) []string {
 	return slices.Concat(s.deployed.Settings(role), []string{
 		"SYSTOLE_REDIS__URL=" + s.redis.URL(), "SYSTOLE_NATS__URL=" + s.nats.URL,
-		"SYSTOLE_METRICS__LISTEN=127.0.0.1:0", "SYSTOLE_GATEWAY__LISTEN=127.0.0.1:0",
+		"SYSTOLE_METRICS__LISTEN=127.0.0.1:0", "SYSTOLE_GATEWAY__LISTEN=127.0.0.1:0", "SYSTOLE_NATS__ACK_TIMEOUT=10s",
 	}, s.settings, settings)
 }
 
@@ -257,11 +254,11 @@ func (s *stand) now() time.Time {
 // pollUntil polls until the condition holds.
 func pollUntil(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(longest)
+	deadline := time.After(patience)
 	for !holds() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within %s: %s", longest, what)
+			t.Fatalf("not within %s: %s", patience, what)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/systole-run/systole/store"
 )
@@ -39,7 +38,7 @@ func living(pids []string) []string {
 // treeOf starts a worker that runs tree, and gives the processes of the run.
 func treeOf(t *testing.T, s *stand) (*daemon, []string) {
 	t.Helper()
-	w := s.worker("w1", "SYSTOLE_WORKER__LEASE=2s")
+	w := s.worker("w1", "SYSTOLE_WORKER__LEASE="+lease.String())
 	w.awaitReady()
 	s.put("tree", 1, tree)
 	s.publish("")
@@ -53,12 +52,8 @@ func TestNothingOfAKilledWorkersRunOutlivesItsLease(t *testing.T) {
 	needsSupervisor(t)
 	s := newStand(t)
 	w, pids := treeOf(t, s)
-	began := time.Now()
 	w.signal(syscall.SIGKILL)
 	pollUntil(t, "the tree is gone", func() bool { return len(living(pids)) == 0 })
-	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("took %s", took)
-	}
 }
 
 func TestTreeOfAFrozenWorkerEndsWithItsLease(t *testing.T) {

@@ -157,8 +157,8 @@ func (d *daemon) status() int {
 	select {
 	case <-d.exited:
 		return d.cmd.ProcessState.ExitCode()
-	case <-time.After(longest):
-		d.t.Fatalf("%s has not ended within %s", d.name, longest)
+	case <-time.After(patience):
+		d.t.Fatalf("%s has not ended within %s", d.name, patience)
 		return -1
 	}
 }

@@ -24,8 +24,8 @@ func TestANameThatIsReboundReachesNothingThatIsNotAllowed(t *testing.T) {
 		t.Skip("this process may not make a mount namespace, in which the worker has a resolver of the test's")
 	}
 	var harm atomic.Int32
-	allowed := serveOn(t, "127.0.0.2:0", func(http.ResponseWriter, *http.Request) {})
-	_, port, _ := net.SplitHostPort(allowed)
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	serveOn(t, "127.0.0.2:"+port, func(http.ResponseWriter, *http.Request) {})
 	serveOn(t, "127.0.0.1:"+port, func(http.ResponseWriter, *http.Request) { harm.Add(1) })
 
 	s := newStand(t)
@@ -50,7 +50,7 @@ func TestANameThatIsReboundReachesNothingThatIsNotAllowed(t *testing.T) {
 	}
 }
 
-func serveOn(t *testing.T, address string, handle http.HandlerFunc) string {
+func serveOn(t *testing.T, address string, handle http.HandlerFunc) {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -60,7 +60,6 @@ func serveOn(t *testing.T, address string, handle http.HandlerFunc) string {
 	server.Config.SetKeepAlivesEnabled(false) // or a connection of before would be used again
 	server.Start()
 	t.Cleanup(server.Close)
-	return listener.Addr().String()
 }
 
 // rebinding is a name server for which every name is at 127.0.0.2, until it is rebound to 127.0.0.1.

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +34,7 @@ type app struct {
 	environ  func() []string  // the environment, as NAME=value
 	hangups  <-chan os.Signal // asks for new settings; nil: SIGHUP does
 	redisLog func(*slog.Logger)
+	typing   time.Duration // how long whoever types waits for a word to be completed; completeWithin
 
 	configFile string
 	started    bool // a command's own code runs: what fails now is not wrong usage

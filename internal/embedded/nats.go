@@ -12,7 +12,7 @@ import (
 )
 
 // readyWithin bounds the start of a server.
-const readyWithin = 10 * time.Second
+const readyWithin = time.Minute
 
 // NATSConfig configures an embedded NATS server. The zero value is fit for use.
 type NATSConfig struct {
