@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,12 +13,15 @@ import (
 	"github.com/systole-run/systole/trigger"
 )
 
+// patience bounds every wait of these tests, on the busiest of machines.
+const patience = 2 * time.Minute
+
 // refused reports whether the server answers what do does with a violation of permissions.
 func refused(t *testing.T, server *testenv.NATSServer, user string, do func(*nats.Conn) error) bool {
 	t.Helper()
 	nc := testenv.Deploy(t).NATS(t, server.URL, user, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	defer nc.Close()
-	if err := errors.Join(do(nc), nc.Flush()); err != nil { // the server's word comes before its answer to the flush
+	if err := errors.Join(do(nc), nc.FlushTimeout(patience)); err != nil { // the server's word comes before its answer to the flush
 		t.Fatal(err)
 	}
 	return nc.LastError() != nil && errors.Is(nc.LastError(), nats.ErrPermissionViolation)
@@ -63,7 +67,7 @@ func TestNATSLetsNobodyInWithoutAPassword(t *testing.T) {
 	for name, option := range map[string]nats.Option{
 		"nobody": nats.Name("nobody"), "no password": nats.UserInfo("worker", ""), "another's": nats.UserInfo("worker", testenv.Deploy(t).Secret(t, "nats_gateway_password")),
 	} {
-		nc, err := nats.Connect(server.URL, option)
+		nc, err := nats.Connect(server.URL, option, nats.Timeout(patience))
 		if !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: got %v, want %v", name, err, nats.ErrAuthorization)
 		}
@@ -79,7 +83,7 @@ func TestAnotherSystemIsAcknowledgedAndCannotPurge(t *testing.T) {
 	d := testenv.Deploy(t)
 	server := d.StartNATS(t)
 	makeStreams(t, d.NATS(t, server.URL, "worker"), trigger.StreamConfig{})
-	billing, err := trigger.NewPublisher(d.NATS(t, server.URL, "billing"), trigger.PublisherConfig{Streams: trigger.StreamConfig{Foreign: true}})
+	billing, err := trigger.NewPublisher(d.NATS(t, server.URL, "billing"), trigger.PublisherConfig{Streams: trigger.StreamConfig{Foreign: true}, AckTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +107,7 @@ func TestAGatewayThatMakesNoStreamsWaitsForThoseOfAWorker(t *testing.T) {
 	t.Parallel()
 	d := testenv.Deploy(t)
 	server := d.StartNATS(t)
-	gateway, err := trigger.NewPublisher(d.NATS(t, server.URL, "gateway"), trigger.PublisherConfig{Streams: trigger.StreamConfig{Foreign: true}})
+	gateway, err := trigger.NewPublisher(d.NATS(t, server.URL, "gateway"), trigger.PublisherConfig{Streams: trigger.StreamConfig{Foreign: true}, AckTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +123,7 @@ func TestAGatewayThatMakesNoStreamsWaitsForThoseOfAWorker(t *testing.T) {
 
 func makeStreams(t *testing.T, nc *nats.Conn, cfg trigger.StreamConfig) {
 	t.Helper()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +135,7 @@ func makeStreams(t *testing.T, nc *nats.Conn, cfg trigger.StreamConfig) {
 // messages is how many messages a stream holds.
 func messages(t *testing.T, nc *nats.Conn, stream string) uint64 {
 	t.Helper()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +154,7 @@ func TestNATSSyncsWhatItAcknowledgesAndBoundsTheAccount(t *testing.T) {
 	if cfg := server.JetStreamConfig(); !cfg.SyncAlways || cfg.MaxStore != 2<<30 {
 		t.Errorf("got %+v", cfg)
 	}
-	js, err := jetstream.New(d.NATS(t, server.URL, "operator"))
+	js, err := jetstream.New(d.NATS(t, server.URL, "operator"), jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func run(ctx context.Context, out io.Writer) error {
 	all.Go(func() error {
 		select {
 		case <-w.Started():
-			fmt.Fprintf(out, "send a heartbeat:\n  curl -X POST -H 'Authorization: Bearer %s' 'http://%s/heartbeat?wait=10s'\n", token, listener.Addr())
+			fmt.Fprintf(out, "send a heartbeat:\n  curl -X POST -H 'Authorization: Bearer %s' 'http://%s/heartbeat?wait=30s'\n", token, listener.Addr())
 		case <-ctx.Done():
 		}
 		<-ctx.Done()

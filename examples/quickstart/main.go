@@ -58,7 +58,7 @@ func run(ctx context.Context, out io.Writer) error {
 		time.Since(began).Milliseconds(), len(flows()))
 	fmt.Fprintf(out, "A scheduler outside now sends a heartbeat every %s:\n\n", interval)
 
-	url := fmt.Sprintf("http://%s/heartbeat?wait=10s", listener.Addr())
+	url := fmt.Sprintf("http://%s/heartbeat?wait=1m", listener.Addr())
 	var settled []settlement
 	for n := range beats {
 		answer, err := heartbeat(ctx, []string{http.MethodPost, http.MethodGet}[n%2], url, token)

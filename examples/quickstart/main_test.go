@@ -13,7 +13,7 @@ import (
 // what was not due.
 func TestTheQuickstartShowsWhatRanFailedAndWasNotDue(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var out bytes.Buffer
 	if err := run(ctx, &out); err != nil {

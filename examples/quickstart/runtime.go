@@ -76,7 +76,7 @@ func startRuntime(ctx context.Context, listener net.Listener, token string) (r *
 		return nil, err
 	}
 	r.deferred(redisServer.Close)
-	nc, err := nats.Connect(natsServer.URL())
+	nc, err := nats.Connect(natsServer.URL(), nats.Timeout(time.Minute))
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (r *running) startWorker(ctx context.Context, nc *nats.Conn) error {
 	select {
 	case <-w.Started():
 		return nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return errors.New("worker did not come up")
 	}
 }

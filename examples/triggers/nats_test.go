@@ -44,7 +44,7 @@ func TestTheUsersOfDeployMayDoWhatTheExamplesNeed(t *testing.T) {
 	deployed, g := testenv.Deploy(t), newGroup(t)
 	server := deployed.StartNATS(t)
 	nc := deployed.NATS(t, server.URL, "operator")
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

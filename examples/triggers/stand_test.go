@@ -24,8 +24,8 @@ import (
 	"github.com/systole-run/systole/store"
 )
 
-// patience bounds every wait of these tests.
-const patience = 60 * time.Second
+// patience bounds every wait of these tests, on the busiest of machines.
+const patience = 2 * time.Minute
 
 // credential is what the schedulers of these tests show.
 const credential = "a-token-that-only-these-tests-know"
@@ -121,11 +121,21 @@ func start(t *testing.T) (d deployment, err error) {
 	if err != nil {
 		return d, err
 	}
-	if err := awaitReady(health); err != nil {
+	// The streams are there then.
+	if err := await("the worker", http.StatusOK, func() (*http.Response, error) { return http.Get(health + "/readyz") }); err != nil {
 		return d, err
 	}
-	d.gateway, err = role("gateway", "SYSTOLE_NATS__URL="+d.nats, "SYSTOLE_CONFIG="+settings)
-	return d, err
+	if d.gateway, err = role("gateway", "SYSTOLE_NATS__URL="+d.nats, "SYSTOLE_NATS__ACK_TIMEOUT=10s", "SYSTOLE_CONFIG="+settings); err != nil {
+		return d, err
+	}
+	return d, await("the gateway", http.StatusAccepted, func() (*http.Response, error) {
+		ask, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.gateway+"/heartbeat/nobody", http.NoBody)
+		if err != nil {
+			return nil, err
+		}
+		ask.Header.Set("Authorization", "Bearer "+credential)
+		return http.DefaultClient.Do(ask)
+	})
 }
 
 // role starts a process that ends with this one, however that ends, and gives the address on which it listens.
@@ -174,21 +184,21 @@ func role(name string, environ ...string) (address string, err error) {
 	return address, nil
 }
 
-// awaitReady waits until a role is: the streams are there then.
-func awaitReady(address string) error {
+// await waits until a role answers as one does that has all it needs.
+func await(role string, status int, ask func() (*http.Response, error)) error {
 	deadline := time.After(patience)
 	for {
-		response, err := http.Get(address + "/readyz")
+		response, err := ask()
 		if err != nil {
 			return err
 		}
 		_ = response.Body.Close()
-		if response.StatusCode == http.StatusOK {
+		if response.StatusCode == status {
 			return nil
 		}
 		select {
 		case <-deadline:
-			return fmt.Errorf("the worker is not ready within %s: %s", patience, response.Status)
+			return fmt.Errorf("%s is not ready within %s: %s", role, patience, response.Status)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

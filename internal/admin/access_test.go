@@ -283,13 +283,13 @@ func TestTheSchemaOfFlowsIsServed(t *testing.T) {
 func TestAnAPIWithoutRedisAnswers503AndRecovers(t *testing.T) {
 	t.Parallel()
 	server := testenv.StartRedis(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1, DialTimeout: time.Second})
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1, DialTimeout: patience})
 	t.Cleanup(func() { _ = client.Close() })
 	flows, err := store.New(client, store.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := admin.New(admin.Config{AllowAnonymous: true, Timeout: 2 * time.Second}, flows, nil)
+	api, err := admin.New(admin.Config{AllowAnonymous: true, Timeout: 10 * time.Second}, flows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // claim lets a worker take up what a group has for it. A run-now needs no heartbeat.
 func (s *server) claim(t *testing.T, group string) (claims []store.Claim) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, p := range s.store.Partitions(group) {
 		claimed, err := s.store.Claimer(p, "w", time.Minute).Claim(ctx, 10)
@@ -27,7 +27,7 @@ func (s *server) claim(t *testing.T, group string) (claims []store.Claim) {
 // fail takes up what there is, and lets all of it fail for good.
 func (s *server) fail(t *testing.T, group string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, claim := range s.claim(t, group) {
 		done := store.Completion{Claim: claim, Outcome: store.Outcome{Status: store.StatusFailed, Reason: store.ReasonRefused, Error: "no such program"}}

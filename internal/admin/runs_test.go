@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/systole-run/systole/internal/admin/wire"
 	"github.com/systole-run/systole/store"
@@ -97,7 +96,7 @@ func TestBeatsAndStatusAreListed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, false)
 	s.want(t, 201, "POST", "/api/v1/flows", orders)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for i := range 3 {
 		arrival := store.Arrival{ID: fmt.Sprintf("b%d", i), Group: "default", Source: "cron", Key: fmt.Sprintf("%d-1", i)}

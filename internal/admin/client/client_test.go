@@ -40,7 +40,7 @@ func connect(t *testing.T) (context.Context, *client.Client, string) {
 	}
 	server := httptest.NewServer(http.StripPrefix("/console", api.Handler()))
 	t.Cleanup(server.Close)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx, dial(t, server.URL+"/console/", token), server.URL + "/console"
 }
