@@ -19,7 +19,7 @@ SYSTEMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 # go test: PKG=./store/... RUN=TestClaim make test
 PKG     ?= ./...
 RUN     ?= .
-TIMEOUT ?= 15m
+TIMEOUT ?= 30m
 P       ?= 2
 
 TOOL := go tool -modfile=tools/go.mod
@@ -50,7 +50,7 @@ test: deps-test ## Every test under the race detector, against a real Redis and 
 
 .PHONY: model
 model: deps-test ## The store against its model, WALKS (default 1500) on each of four lanes: more than 100,000 steps
-	go test ./store -count 1 -timeout 20m -v -run TestStoreConforms -rapid.checks=$(or $(WALKS),1500) | grep -v '^=== '
+	go test ./store -count 1 -timeout 30m -v -run TestStoreConforms -rapid.checks=$(or $(WALKS),1500) | grep -v '^=== '
 
 .PHONY: deps-test
 deps-test: # What the tests talk to and Go modules do not bring
@@ -76,7 +76,7 @@ rules-kubernetes: ## rules.yml as the PrometheusRule that Kubernetes takes
 
 .PHONY: kubernetes
 kubernetes: ## Kubernetes manifests, offline: every overlay builds, and what is in it is right
-	cd deploy/kubernetes/test && go test -count 1 ./...
+	cd deploy/kubernetes/test && go test -count 1 -timeout 30m ./...
 
 .PHONY: e2e
 e2e: ## The compose stack on this machine's Docker engine while things fail; needs no image registry, and ends with the sum
@@ -88,7 +88,7 @@ e2e: ## The compose stack on this machine's Docker engine while things fail; nee
 .PHONY: triggers
 triggers: deps-test $(BIN)/nats ## What needs curl, Ruby, Python, systemd or the nats command: the examples of triggers, and the units
 	@./tools/need curl openssl ruby systemd python3-django
-	PATH="$(abspath $(BIN)):$$PATH" go test -tags triggers -count 1 -timeout 10m ./examples/triggers ./deploy
+	PATH="$(abspath $(BIN)):$$PATH" go test -tags triggers -count 1 -timeout 30m ./examples/triggers ./deploy
 
 # A tool of the tests alone, and built by itself: its modules are none of ours.
 $(BIN)/nats:
