@@ -22,7 +22,7 @@ const (
 	faultHeader    = "header"    // the headers cannot be read
 	faultUnstored  = "unstored"  // published straight to the tick subject, so that no stream holds it
 	faultOversized = "oversized" // the payload is too long
-	faultBody      = "body"      // the payload is not what it may be
+	faultBody      = "body"      // the payload is invalid
 	faultRejected  = "rejected"  // the handler refused it for good
 	faultPoison    = "poison"    // the handler panicked or took its worker down as often as it was delivered
 )

@@ -64,7 +64,7 @@ func (g *Gateway) callback(w http.ResponseWriter, r *http.Request, c *call) erro
 	case reportConflict:
 		return NewProblem(http.StatusConflict, "another report on this run was taken before")
 	case reportInvalid:
-		return NewProblem(http.StatusBadRequest, "the report is not what it may be: "+answer.Detail)
+		return NewProblem(http.StatusBadRequest, "the report is invalid: "+answer.Detail)
 	}
 	return fmt.Errorf("answer to callback: found outcome %q", answer.Outcome)
 }

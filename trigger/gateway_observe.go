@@ -66,7 +66,7 @@ func (g *Gateway) log(ctx context.Context, r *http.Request, c *call, status int,
 // logged leaves out of an error what the client wrote.
 func logged(err error) error {
 	if invalid := (InvalidError{}); errors.As(err, &invalid) {
-		return errors.New("the request is not what it may be")
+		return errors.New("the request is invalid")
 	}
 	return err
 }

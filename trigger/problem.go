@@ -60,7 +60,7 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &problem):
 		return problem
 	case errors.As(err, &invalid):
-		problem = NewProblem(http.StatusBadRequest, "the request is not what it may be; errors lists everything")
+		problem = NewProblem(http.StatusBadRequest, "the request is invalid; errors lists every fault")
 		problem.Errors = invalid
 		return problem
 	case errors.Is(err, errAddress):

@@ -38,10 +38,10 @@ func TestDoctorSaysWhichServerIsAwayAndWhatToDo(t *testing.T) {
 	natsServer, redis, environ := servers(t)
 	redis.Kill()
 	run(t, environ, "doctor").expect(t, exitFailed,
-		"wrong    Redis at redis://"+redis.Addr, "is it running, and are redis.url and the credentials right?", "ok       NATS", "things that are wrong: 1")
+		"wrong    Redis at redis://"+redis.Addr, "is it running, and are redis.url and the credentials right?", "ok       NATS", "problems found: 1")
 	natsServer.Stop()
 	run(t, environ, "doctor").expect(t, exitFailed,
-		"wrong    NATS at "+natsServer.URL, "is it running, and are nats.url and the credentials right?", "things that are wrong: 2")
+		"wrong    NATS at "+natsServer.URL, "is it running, and are nats.url and the credentials right?", "problems found: 2")
 }
 
 // With settings that are not the deployment's, such as none, a look must do no harm.

@@ -23,11 +23,12 @@ import (
 func (a *app) doctorCommand() *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Connect to everything that the settings name, and say what is wrong", Args: cobra.NoArgs,
-		Long: `doctor checks the settings, NATS with its streams, Redis, and the issuers of JWTs, and says what is wrong and what to do. It changes nothing.
-It warns of groups whose heartbeats never came, have stopped, come too seldom for a flow, or far more often than any flow is due.
+		Use: "doctor", Short: "Connect to everything the settings name and report what is wrong", Args: cobra.NoArgs,
+		Long: `doctor checks the settings, NATS with its streams, Redis, and the issuers of JWTs, and reports what is wrong and what to do
+about it. It changes nothing. It warns about groups whose heartbeats never came, have stopped, come too rarely for a flow,
+or come far more often than any flow is due.
 
-With --url it only asks whether that address answers 200, which is what a health check of a container without a shell needs.`,
+With --url it only checks that the address answers 200, for health checks in containers without a shell.`,
 		Example: "  systole doctor --config systole.yaml\n  systole doctor --url http://127.0.0.1:9090/readyz",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Second)
@@ -87,7 +88,7 @@ func (a *app) runDoctor(ctx context.Context, cmd *cobra.Command) error {
 		fmt.Fprintf(a.out, "%-8s %s\n", f.mark, f.text)
 	}
 	if wrong > 0 {
-		return fmt.Errorf("things that are wrong: %d", wrong)
+		return fmt.Errorf("problems found: %d", wrong)
 	}
 	_, err = fmt.Fprintln(a.out, "nothing is wrong")
 	return err
@@ -116,7 +117,7 @@ func diagnoseNATS(ctx context.Context, cfg config.Config) []finding {
 		return append(findings, finding{"wrong", fmt.Sprintf("JetStream: %v; is it enabled (nats-server -js), and may this user look at streams?", err)})
 	}
 	for _, stream := range differing {
-		findings = append(findings, finding{"warning", fmt.Sprintf("stream %s is not as these settings say; the next worker that starts with them changes it", stream)})
+		findings = append(findings, finding{"warning", fmt.Sprintf("stream %s differs from these settings; the next worker that starts with them changes it", stream)})
 	}
 	if len(missing) > 0 {
 		return append(findings, finding{"ok", fmt.Sprintf("the streams %s are not there yet; the first gateway or worker makes them", strings.Join(missing, ", "))})

@@ -55,8 +55,8 @@ func statuses() []string {
 func (a *app) runShowCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "show RUN", Short: "Show one run", Args: exactly("RUN"),
-		Example:           "  systole run show orders-sync~1795388654370168 -o json",
+		Use: "show RUN", Short: "Show one run with its whole message", Args: exactly("RUN"),
+		Example:           "  systole run show orders-sync~1795388654370168\n  systole run show orders-sync~1795388654370168 -o json",
 		ValidArgsFunction: a.completeRuns(&flags, anyStatus),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := a.client(flags)
@@ -67,10 +67,7 @@ func (a *app) runShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if flags.format == output.Table {
-				return a.printer(flags.format).Runs([]store.Run{run})
-			}
-			return a.printer(flags.format).Value(run)
+			return a.printer(flags.format).Run(run)
 		},
 	}
 	flags.add(cmd)

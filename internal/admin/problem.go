@@ -89,7 +89,7 @@ func refusalOf(err error) (r *refusal, known bool) {
 	case errors.As(err, &r):
 		return r, true
 	case errors.As(err, &invalid):
-		return refuse(http.StatusBadRequest, "the request is not what it may be; errors lists everything", invalid...), true
+		return refuse(http.StatusBadRequest, "the request is invalid; errors lists every fault", invalid...), true
 	case errors.Is(err, store.ErrNotFound):
 		return refuse(http.StatusNotFound, err.Error()), true
 	case errors.Is(err, store.ErrEnded):

@@ -106,3 +106,34 @@ func TestARunThatIsPendingSaysWhatItWaitsFor(t *testing.T) {
 		}
 	}
 }
+
+func TestOneRunIsShownWithAllOfItsError(t *testing.T) {
+	t.Parallel()
+	why := strings.Repeat("the warehouse is closed ", 5) + "today"
+	run := store.Run{
+		ID: "orders~1", Flow: "orders", Group: "default", Status: store.StatusFailed, Reason: "error", OccurrenceID: "default/orders@1",
+		Slot: at(0), Attempt: 2, Worker: "w1", BeatID: "b1", StartedAt: at(1), EndedAt: at(3), DurationMS: 2000, Error: why, Params: []byte(`{"day":1}`),
+	}
+	got := shownAs(t, output.Table, func(p *output.Printer) error { return p.Run(run) })
+	want := `ID           orders~1
+FLOW         orders
+GROUP        default
+STATUS       failed
+REASON       error
+MESSAGE      ` + why + `
+OCCURRENCE   default/orders@1
+SLOT         2026-11-22 09:00:00Z
+ATTEMPT      2
+BEAT         b1
+WORKER       w1
+PARAMS       {"day":1}
+STARTED      2026-11-22 09:00:01Z
+TOOK         2s
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got := shownAs(t, output.JSON, func(p *output.Printer) error { return p.Run(run) }); got != shownAs(t, output.JSON, func(p *output.Printer) error { return p.Value(run) }) {
+		t.Errorf("for programs it is\n%s", got)
+	}
+}

@@ -62,22 +62,52 @@ func said(run store.Run) string {
 func (p *Printer) Runs(runs []store.Run) error {
 	rows := make([][]cell, len(runs))
 	for i, run := range runs {
-		took := ""
-		if run.EndedAt != nil {
-			took = (time.Duration(run.DurationMS) * time.Millisecond).String()
-		}
-		reason := run.Reason
-		if run.CancelRequested && !run.Status.Final() {
-			reason = "cancel_requested"
-		}
 		rows[i] = []cell{
-			word(run.ID), word(run.Group), status(run.Status), word(reason), count(run.Attempt), when(run.StartedAt), word(took), word(run.Worker), word(said(run)),
+			word(run.ID), word(run.Group), status(run.Status), word(reason(run)), count(run.Attempt), when(run.StartedAt), word(took(run)), word(run.Worker), word(said(run)),
 		}
 	}
 	head := []string{"ID", "GROUP", "STATUS", "REASON", "ATTEMPT", "STARTED", "TOOK", "WORKER", "MESSAGE"}
 	return p.print(struct {
 		Runs []store.Run `json:"runs"`
 	}{list(runs)}, head, rows)
+}
+
+// Run shows one run, and for eyes all of what it says.
+func (p *Printer) Run(run store.Run) error {
+	if p.format != Table {
+		return p.Value(run)
+	}
+	return p.facts([]fact{
+		{"ID", word(run.ID)},
+		{"FLOW", word(run.Flow)},
+		{"GROUP", word(run.Group)},
+		{"STATUS", status(run.Status)},
+		{"REASON", word(reason(run))},
+		{"MESSAGE", word(said(run))},
+		{"OCCURRENCE", word(run.OccurrenceID)},
+		{"SLOT", when(run.Slot)},
+		{"ATTEMPT", count(run.Attempt)},
+		{"BEAT", word(run.BeatID)},
+		{"WORKER", word(run.Worker)},
+		{"PARAMS", word(string(run.Params))},
+		{"STARTED", when(run.StartedAt)},
+		{"TOOK", word(took(run))},
+	})
+}
+
+func reason(run store.Run) string {
+	if run.CancelRequested && !run.Status.Final() {
+		return "cancel_requested"
+	}
+	return run.Reason
+}
+
+// took is how long a run took, or nothing while it goes on.
+func took(run store.Run) string {
+	if run.EndedAt == nil {
+		return ""
+	}
+	return (time.Duration(run.DurationMS) * time.Millisecond).String()
 }
 
 // Beats shows heartbeats; a nil list is an empty one.

@@ -45,7 +45,7 @@ func TestEveryViolationIsToldWithItsPathAndWhatIsAllowed(t *testing.T) {
 		"several at once": {report, `{"day":"yesterday","mode":"slow","copies":0,"share":1.6,"items":[{"id":"x"},{}],"to":7,"odd name":1,"extra":true}`, []string{
 			`params.copies: found 0, allowed is 1 or more`,
 			`params.day: found "yesterday", allowed is text in the format date`,
-			`params.extra: found true, allowed is leaving it out, as the schema has no such property`,
+			`params.extra: found true, allowed is nothing: the schema has no such property`,
 			`params.items[0].id: found "x", allowed is null or an integer`,
 			`params.items[1].id: found nothing, allowed is a value, as it is required`,
 			`params.mode: found "slow", allowed is one of "fast", "full", 3`,
@@ -69,8 +69,8 @@ func TestEveryViolationIsToldWithItsPathAndWhatIsAllowed(t *testing.T) {
 		"together":           {`{"dependentRequired":{"from":["to"]}}`, `{"from":1}`, []string{`params.to: found nothing, allowed is a value, as there is "from"`}},
 		"a name":             {`{"propertyNames":{"maxLength":3}}`, `{"long-one":1}`, []string{`params.long-one: found the name "long-one", allowed is a name that propertyNames`}},
 		"a length":           {`{"properties":{"a":{"minLength":2},"b":{"maxLength":1}}}`, `{"a":"ä","b":"xy"}`, []string{`params.a: found "ä", 1 character, allowed is 2 characters or more`, `params.b: found "xy", 2 characters, allowed is 1 character or less`}},
-		"none left":          {`{"properties":{"a":{"contains":{"type":"null"}},"b":false}}`, `{"a":[1],"b":2}`, []string{"params.a: found a list of 1, allowed is an item that contains of the schema allows", "params.b: found 2, allowed is leaving it out"}},
-		"unevaluated":        {`{"allOf":[{"properties":{"a":true}}],"unevaluatedProperties":false}`, `{"a":1,"b":2}`, []string{"params.b: found 2, allowed is leaving it out"}},
+		"none left":          {`{"properties":{"a":{"contains":{"type":"null"}},"b":false}}`, `{"a":[1],"b":2}`, []string{"params.a: found a list of 1, allowed is an item that contains of the schema allows", "params.b: found 2, allowed is nothing"}},
+		"unevaluated":        {`{"allOf":[{"properties":{"a":true}}],"unevaluatedProperties":false}`, `{"a":1,"b":2}`, []string{"params.b: found 2, allowed is nothing"}},
 		"under a condition":  {`{"if":{"properties":{"a":{"const":1}},"required":["a"]},"then":{"required":["b"]}}`, `{"a":1}`, []string{"params.b: found nothing"}},
 		"a schema in itself": {`{"properties":{"next":{"$ref":"#"},"n":{"type":"integer"}}}`, `{"next":{"next":{"n":"x"}}}`, []string{`params.next.next.n: found "x", allowed is an integer`}},
 	} {

@@ -34,10 +34,10 @@ func (t teller) flat(problems []Problem, e *jsonschema.ValidationError) []Proble
 	case *kind.AdditionalProperties:
 		for _, name := range k.Properties {
 			at, value := find(t.document, append(slices.Clone(e.InstanceLocation), name))
-			add(at, describe(value), "leaving it out, as the schema has no such property")
+			add(at, describe(value), "nothing: the schema has no such property")
 		}
 	case *kind.FalseSchema:
-		add(path, describe(value), "leaving it out")
+		add(path, describe(value), "nothing")
 	case *kind.PropertyNames:
 		add(member(path, k.Property), "the name "+quote(k.Property), "a name that propertyNames of the schema allows")
 	case *kind.AnyOf:
