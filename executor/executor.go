@@ -1,9 +1,9 @@
 // Package executor runs one claimed occurrence of a DataFlow, apart from all others.
 //
 // It owns FlowExecutor, the Registry that finds the executor of a flow's kind, and one folder per kind: function
-// (registered Go functions), subprocess (`exec`), webhook (`http`) and wasm; beneath the first two, supervisor starts processes
-// that cannot outlive the run; and secrets, which looks up what a flow refers to. It does not know of Redis or heartbeats, and
-// of a lease only until when it holds: what it needs is in the Task, and what came of it is in the Result.
+// (registered Go functions), subprocess (`exec`), webhook (`http`) and wasm. Below the first two, package supervisor starts processes
+// that cannot outlive their run; package secrets looks up the secrets that a flow refers to. Nothing here knows of Redis or heartbeats, and
+// all it knows of a lease is when it ends: the input is in the Task, the outcome in the Result.
 //
 //	Task ──> Measure ──> Registry ──> secrets ──┬─> function     a goroutine, or a process
 //	                     guards       reveals   ├─> subprocess   a tree of processes
@@ -11,9 +11,10 @@
 //	                     panics       conceals  └─> wasm         an instance of a module
 //	Result <────────────────────────────────────┘
 //
-// What always holds: Execute returns soon after its context ends, whatever the flow's code does; nothing that the flow
-// does, a panic included, becomes anything but that Result; and nothing that it started is left behind. The one thing
-// that Go cannot end is a goroutine: package function says what it does about one that will not stop.
+// What always holds: Execute returns soon after its context ends, whatever the flow's code does. Whatever the flow
+// does, even a panic, affects only its own Result. Nothing that it started is left behind, with one exception: Go cannot end a
+// goroutine, and package function says what it does about one that does not stop. Error values say whether a repetition may
+// help: an error wrapped by Permanent is not retried.
 package executor
 
 import (

@@ -1,46 +1,46 @@
-// Package worker makes heartbeats into runs.
+// Package worker turns heartbeats into runs.
 //
 // It owns the way of an occurrence from a heartbeat to its completion: follow beats, claim what is due, run it, renew
-// its lease, complete it, and on shutdown drain. It decides nothing about time, due or ownership: the store does. It
-// triggers nothing: a beat, a run-now or a hint from outside starts each claim; timers only renew leases, and look after
-// leases of others that may have expired, since that finishes what a beat asked for. So does one look at each group at the start, and
-// when the connection to NATS is back.
+// its lease, complete it, and drain on shutdown. It decides nothing about time, due or ownership: the store does. It
+// triggers nothing: each claim follows a beat, a run-now or a hint from outside. Timers only renew leases, and look for
+// expired leases of others, to finish what a beat asked for. For the same reason it looks once at each group at the start and
+// whenever the connection to NATS is back.
 //
 //	trigger.Follower ──▶ HeartbeatEvent ──▶ store.AcceptBeat
-//	                           │ there may be something to claim in these partitions
+//	                           │ these partitions may have something to claim
 //	                           ▼
-//	                       claim loop ──▶ store.Claim, as many as slots are free
+//	                       claim loop ──▶ store.Claimer, as many as the worker can still hold
 //	                           │ one goroutine per claim
 //	                           ▼
-//	                  FlowExecutor.Execute ◀── cancelled: asked for, timeout, lease lost, draining
+//	                  FlowExecutor.Execute ◀── cancelled: on request, by timeout, lease lost, draining
 //	                           │                        ▲
 //	                           ▼                        │ every third of the lease
 //	                      completer ──▶ store.Complete  renewer ──▶ store.Renew, store.Progress
 //	                           │
 //	                           ▼
-//	                  slot free ──▶ claim loop
+//	              room for another claim ──▶ claim loop
 //
 // # States of a claim in a worker
 //
-//	running ──▶ completing ──▶ completed                  (the usual way)
-//	   │             └───────▶ stale: dropped             (another attempt owns the occurrence)
-//	   ├─ lease not renewed in time ──▶ cancelled, dropped (its lease expires; someone recovers it)
-//	   ├─ asked for ──▶ cancelled ──▶ completing           (as cancelled: no retry)
-//	   └─ draining ──▶ cancelled ──▶ released              (due again, no attempt spent)
+//	running ──▶ completing ──▶ completed                     (the usual way)
+//	   │             └───────▶ stale: dropped                (another attempt owns the occurrence)
+//	   ├─ lease not renewed in time ──▶ cancelled, dropped   (its lease expires; another worker takes it over)
+//	   ├─ cancel requested ──▶ cancelled ──▶ completing      (as cancelled: no retry)
+//	   └─ draining ──▶ cancelled ──▶ released                (due again, no attempt spent)
 //
 // # What always holds
 //
-// A claim holds its slot until its end is written, so a worker holds no more than Concurrency occurrences, and a Redis that is
-// away stops it from taking more. What a claim took whose answer was lost comes on top of that when the answer is found.
+// A claim counts against Concurrency until its end is written. So a worker holds no more than Concurrency occurrences, and takes
+// no more while Redis is away. One exception: claims whose answer was lost come on top when that answer is found.
 //
-// A run is cancelled at the latest when its lease may have expired, counted by the local clock from before the claim
-// or renewal was sent; so no worker knowingly runs what another may have taken over. Where a worker was frozen and
+// A run is cancelled, at the latest, when its lease may have expired, counted by the local clock from before the claim
+// or renewal was sent. So no worker knowingly runs what another may have taken over. If a worker was frozen and
 // does not know, the token decides.
 //
-// A partition of Redis that cannot be reached holds up no other: its leases are renewed, and its ends written, by themselves, and it is
-// not claimed from again before it answers.
+// A partition of Redis that cannot be reached delays no other: each partition's leases are renewed and its ends written
+// separately, and the worker claims from it again only once it answers.
 //
-// That a run is to be cancelled comes with the renewal of its lease, and why is read then; a hint over NATS only has that done at once.
+// The renewal of a lease says that its run is to be cancelled; the worker then reads why. A hint over NATS only makes it renew at once.
 //
-// A completion is repeated until Redis has answered it; what it answers is final.
+// A completion is repeated until Redis has answered it; that answer is final.
 package worker
