@@ -28,16 +28,16 @@ type applyFlags struct {
 func (a *app) flowApplyCommand() *cobra.Command {
 	var flags applyFlags
 	cmd := &cobra.Command{
-		Use: "apply -f FILE|DIR|-", Short: "Make the flows what YAML files say, and show what changes; nothing is applied if anything in them is wrong",
-		Long: `apply creates and changes the flows of YAML files, each whole or not at all, and shows which fields change. A flow that
-is unchanged keeps its schedule and its history.
+		Use: "apply -f FILE|DIR|-", Short: "Create and change flows from YAML files, and show what changes; if anything in them is wrong, nothing is applied",
+		Long: `apply creates and changes the flows in YAML files, each completely or not at all, and shows which fields change. An
+unchanged flow keeps its schedule and its history.
 
-Systole keeps where each flow was applied from, its source: what --source says, else the paths after -f as they were given,
-sorted. So apply the same files from the same place, or name their source: two folders that are both called "flows" are one
-source, and "flows" and "/srv/flows" are two. Flows that are read from standard input have a source only if --source names it.
+Systole remembers each flow's source: the value of --source, or else the paths after -f as given, sorted. So apply the same
+files from the same place, or name their source: two folders that are both called "flows" are one source, and "flows" and
+"/srv/flows" are two. Flows read from standard input have a source only if --source names it.
 
-A flow that came from this source and is in its files no longer is orphaned: it is shown, and goes on running. --prune deletes
-such flows, once everything else has been applied, and no others. It refuses to delete all there are because no flow was found.`,
+A flow that came from this source and is no longer in its files is orphaned: it is listed, and keeps running. --prune deletes
+orphaned flows and no others, once everything else has been applied. If the files contain no flow at all, it refuses.`,
 		Example: "  systole flow apply -f flows/ --dry-run\n  systole flow apply -f flows/ --prune\n  cat flow.yaml | systole flow apply -f -",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -52,7 +52,7 @@ such flows, once everything else has been applied, and no others. It refuses to 
 	filesFlag(cmd, &flags.paths, "file, folder of *.yaml, or - for standard input; may be repeated")
 	cmd.Flags().BoolVar(&flags.dryRun, "dry-run", false, "only show what would change")
 	cmd.Flags().BoolVar(&flags.prune, "prune", false, "delete flows that were applied from the same source and are not in the files")
-	cmd.Flags().StringVar(&flags.source, "source", "", "name of where the flows are from, up to 200 bytes (default: the paths after -f, as given)")
+	cmd.Flags().StringVar(&flags.source, "source", "", "name of the place the flows come from, up to 200 bytes (default: the paths after -f, as given)")
 	return cmd
 }
 

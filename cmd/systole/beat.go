@@ -33,16 +33,16 @@ func (a *app) beatCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "beat", Short: "Send one heartbeat to a gateway, as a scheduler would", Args: cobra.NoArgs,
 		Long: `beat sends one heartbeat over HTTP and prints the gateway's answer. The token comes from --token-file or the environment
-variable SYSTOLE_TOKEN. With --wait it fails if a run that it led to failed, or if the beat has not settled by then.`,
+variable SYSTOLE_TOKEN. With --wait it fails if a run that it started failed, or if not all of them have ended by then.`,
 		Example: "  systole beat --wait 30s\n  SYSTOLE_TOKEN=… systole beat --gateway https://systole.example/heartbeat --group reports",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runBeat(cmd.Context(), flags) },
 	}
 	cmd.Flags().StringVar(&flags.url, "gateway", "", "address of the gateway's heartbeat endpoint (SYSTOLE_GATEWAY, default http://127.0.0.1:8080/heartbeat)")
 	cmd.Flags().StringVar(&flags.tokenFile, "token-file", "", "file that holds the token (or set SYSTOLE_TOKEN)")
 	cmd.Flags().StringVar(&flags.group, "group", store.DefaultGroup, "group of flows")
-	cmd.Flags().StringVar(&flags.note, "note", "", "text that is kept with the heartbeat")
-	cmd.Flags().StringVar(&flags.key, "idempotency-key", "", "a repeat with the same key within two minutes is no second heartbeat")
-	cmd.Flags().DurationVar(&flags.wait, "wait", 0, "wait this long for what it leads to")
+	cmd.Flags().StringVar(&flags.note, "note", "", "text to keep with the heartbeat")
+	cmd.Flags().StringVar(&flags.key, "idempotency-key", "", "a repeat with the same key within two minutes counts as the same heartbeat")
+	cmd.Flags().DurationVar(&flags.wait, "wait", 0, "wait up to this long for the runs that it starts")
 	flags.tls.add(cmd)
 	cmd.AddCommand(a.beatListCommand())
 	return cmd
@@ -54,7 +54,7 @@ func (a *app) beatListCommand() *cobra.Command {
 		return api.Beats(ctx, flags.group, page), nil
 	}
 	return listing(a, &cobra.Command{
-		Use: "list", Short: "List the heartbeats of a group, the newest first: how late each came, how long after the one before, and what it led to",
+		Use: "list", Short: "List the heartbeats of a group, newest first: how late each came, how long after the one before, and what it ran",
 		Example: "  systole beat list --limit 10",
 	}, &flags, read, (*output.Printer).Beats)
 }

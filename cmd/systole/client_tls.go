@@ -14,9 +14,9 @@ import (
 type tlsFlags struct{ caFile, certFile, keyFile string }
 
 func (f *tlsFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.caFile, "ca-file", "", "PEM file of certificates to trust (default: the system's)")
+	cmd.Flags().StringVar(&f.caFile, "ca-file", "", "PEM file of the CA certificates to trust (default: the system's)")
 	cmd.Flags().StringVar(&f.certFile, "cert-file", "", "PEM file of the client certificate to present, with --key-file")
-	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "PEM file of its key")
+	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "PEM file of the key of --cert-file")
 }
 
 // transport gives nil, which is the default one, where nothing is set.

@@ -15,7 +15,7 @@ func (a *app) configCommand() *cobra.Command {
 func (a *app) configCheckCommand() *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
-		Use: "check", Short: "Check all settings; every error is named with its key and where it came from", Args: cobra.NoArgs,
+		Use: "check", Short: "Check all settings; every error comes with its key and where it was set", Args: cobra.NoArgs,
 		Example: "  systole config check --config systole.yaml --role gateway",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load(cmd, role)
@@ -37,7 +37,7 @@ func (a *app) configCheckCommand() *cobra.Command {
 func (a *app) configShowCommand() *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
-		Use: "show", Short: "Show every setting in force and where it came from, as YAML; secrets are redacted", Args: cobra.NoArgs,
+		Use: "show", Short: "Show every setting in force and where it was set, as YAML; secrets are redacted", Args: cobra.NoArgs,
 		Example: "  SYSTOLE_LOG__LEVEL=debug systole config show",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load(cmd, role)

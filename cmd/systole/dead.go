@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) deadCommand() *cobra.Command {
-	return group("dead", "Look at, retry and purge what failed for good", a.deadListCommand(), a.deadRetryCommand(), a.deadPurgeCommand())
+	return group("dead", "List, retry and purge what failed for good", a.deadListCommand(), a.deadRetryCommand(), a.deadPurgeCommand())
 }
 
 func (a *app) deadListCommand() *cobra.Command {
@@ -23,14 +23,14 @@ func (a *app) deadListCommand() *cobra.Command {
 		return api.Dead(ctx, flags.group, page), nil
 	}
 	return listing(a, &cobra.Command{
-		Use: "list", Short: "List occurrences that failed for good, the newest first, by their last run", Example: "  systole dead list -o json",
+		Use: "list", Short: "List occurrences that failed for good, newest first, by their last run", Example: "  systole dead list -o json",
 	}, &flags, read, (*output.Printer).Runs)
 }
 
 func (a *app) deadRetryCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := a.retryCommand(&flags, (*client.Client).RetryDead)
-	cmd.Short = "Run an occurrence that failed for good again, and take it off the list; prints the id of the new run"
+	cmd.Short = "Run again an occurrence that failed for good, take it off the list, and print the id of the new run"
 	cmd.Example = "  systole dead retry broken~1795388654370168"
 	cmd.ValidArgsFunction = a.completeDead(&flags)
 	return cmd
@@ -40,7 +40,7 @@ func (a *app) deadPurgeCommand() *cobra.Command {
 	var flags apiFlags
 	var all bool
 	cmd := &cobra.Command{
-		Use: "purge RUN… | --all", Short: "Take occurrences off the list of those that failed for good", Args: cobra.ArbitraryArgs,
+		Use: "purge RUN… | --all", Short: "Remove occurrences from the list of those that failed for good", Args: cobra.ArbitraryArgs,
 		Example:           "  systole dead purge broken~1795388654370168\n  systole dead purge --all",
 		ValidArgsFunction: a.completeDead(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,6 +66,6 @@ func (a *app) deadPurgeCommand() *cobra.Command {
 	}
 	flags.add(cmd)
 	flags.addGroup(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "all of the group's")
+	cmd.Flags().BoolVar(&all, "all", false, "every occurrence of the group")
 	return cmd
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) flowCommand() *cobra.Command {
-	return group("flow", "Apply, check, export, look at, preview, run, pause and delete flows",
+	return group("flow", "Apply, validate, list, show, preview, run, pause, export and delete flows",
 		a.flowApplyCommand(), a.flowValidateCommand(), a.flowSchemaCommand(), a.flowListCommand(), a.flowExportCommand(), a.flowShowCommand(), a.flowSlotsCommand(),
 		a.flowPreviewCommand(), a.flowRunCommand(), a.flowPauseCommand(), a.flowResumeCommand(), a.flowDeleteCommand())
 }
@@ -34,7 +34,7 @@ func (a *app) flowValidateCommand() *cobra.Command {
 	var format output.Format
 	var files []string
 	cmd := &cobra.Command{
-		Use: "validate FILE|DIR|- …", Short: "Check YAML files without a server; every error is named with file, line and field",
+		Use: "validate FILE|DIR|- …", Short: "Check YAML files without a server; every error comes with its file, line and field",
 		Example: "  systole flow validate flows/",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, paths []string) error {
@@ -70,7 +70,7 @@ func (a *app) flowListCommand() *cobra.Command {
 		return api.Flows(ctx, flags.group, page), nil
 	}
 	return listing(a, &cobra.Command{
-		Use: "list", Short: "List flows and where they stand", Example: "  systole flow list -o json",
+		Use: "list", Short: "List flows and their state", Example: "  systole flow list -o json",
 	}, &flags, read, (*output.Printer).Flows)
 }
 
@@ -78,7 +78,7 @@ func (a *app) flowRunCommand() *cobra.Command {
 	var flags apiFlags
 	var params string
 	cmd := &cobra.Command{
-		Use: "run FLOW", Short: "Run a flow now, apart from its schedule; prints the id of the run", Args: exactly("FLOW"),
+		Use: "run FLOW", Short: "Run a flow now, apart from its schedule, and print the id of the run", Args: exactly("FLOW"),
 		Example:           `  systole flow run report --params '{"day":"2026-11-22"}'`,
 		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -99,14 +99,14 @@ func (a *app) flowRunCommand() *cobra.Command {
 	}
 	flags.add(cmd)
 	flags.addGroup(cmd)
-	cmd.Flags().StringVar(&params, "params", "", "a JSON object that the run gets")
+	cmd.Flags().StringVar(&params, "params", "", "parameters of the run, a JSON object")
 	return cmd
 }
 
 func (a *app) flowDeleteCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "delete FLOW", Short: "Delete a flow; a run under way finishes, and its history stays until it is past retention", Args: exactly("FLOW"),
+		Use: "delete FLOW", Short: "Delete a flow; a run in progress finishes, and its history is kept as long as configured", Args: exactly("FLOW"),
 		Example:           "  systole flow delete orders-sync",
 		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -13,7 +13,7 @@ import (
 func (a *app) flowExportCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "export", Short: "Print the definitions of a group's flows as files that apply takes, without where the flows stand", Args: cobra.NoArgs,
+		Use: "export", Short: "Print the definitions of a group's flows as YAML that apply accepts, without their state", Args: cobra.NoArgs,
 		Example: "  systole flow export > flows.yaml\n  systole flow export | systole flow apply -f - --server https://systole.example",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			api, err := a.client(flags)

@@ -12,7 +12,7 @@ func (a *app) flowPauseCommand() *cobra.Command {
 	var flags apiFlags
 	var reason string
 	cmd := &cobra.Command{
-		Use: "pause FLOW", Short: "Let no slot of a flow run until it is resumed; a run under way finishes", Args: exactly("FLOW"),
+		Use: "pause FLOW", Short: "Pause a flow: no slot of it runs until it is resumed; a run in progress finishes", Args: exactly("FLOW"),
 		Example:           "  systole flow pause orders-sync --reason 'the warehouse is moving'",
 		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,7 +39,7 @@ func (a *app) flowPauseCommand() *cobra.Command {
 func (a *app) flowResumeCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "resume FLOW", Short: "Let a paused flow run again, from the next heartbeat on", Args: exactly("FLOW"),
+		Use: "resume FLOW", Short: "Resume a paused flow: it runs again from the next heartbeat on", Args: exactly("FLOW"),
 		Example:           "  systole flow resume orders-sync",
 		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,7 +61,7 @@ func (a *app) flowResumeCommand() *cobra.Command {
 
 // reasonFlag adds the flag of commands whose doing is worth an explanation.
 func reasonFlag(cmd *cobra.Command, reason *string) {
-	cmd.Flags().StringVar(reason, "reason", "", fmt.Sprintf("why, for whoever looks at it later; up to %d bytes", wire.MaxReason))
+	cmd.Flags().StringVar(reason, "reason", "", fmt.Sprintf("why, for whoever looks later; up to %d bytes", wire.MaxReason))
 }
 
 func checkReason(reason string) error {

@@ -24,10 +24,10 @@ func (a *app) flowPreviewCommand() *cobra.Command {
 	var flags apiFlags
 	var asked previewFlags
 	cmd := &cobra.Command{
-		Use: "preview FLOW | preview -f FILE|DIR|- [FLOW]", Short: "Show the next slots of a flow, and what heartbeats would make of them",
-		Long: `Show the next slots of a flow: of one that is applied, from where it stands, or of one in a file, without a server,
-as if it were applied at --from. With --beats, show also what a heartbeat at --from and one each such time after it would
-do: which slots they run, which ones share the run of a later slot, and a warning where they are slower than the flow.`,
+		Use: "preview FLOW | preview -f FILE|DIR|- [FLOW]", Short: "Show the next slots of a flow, and what heartbeats would do with them",
+		Long: `Show the next slots (due times) of a flow: of an applied one, from its present state; or of one in a file, without a server,
+as if it were applied at --from. --beats 5m also shows what heartbeats would do, one at --from and then one every 5 minutes:
+which slots they run, which slots share the run of a later one, and a warning if they are slower than the flow.`,
 		Example: "  systole flow preview orders-sync --beats 5m\n  systole flow preview -f flows/ orders-sync --beats 2h --from 2026-03-29T00:00:00Z --count 20\n  cat flow.yaml | systole flow preview -f - -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,8 +42,8 @@ do: which slots they run, which ones share the run of a later slot, and a warnin
 	flags.addGroup(cmd)
 	formatFlag(cmd, &flags.format)
 	filesFlag(cmd, &asked.paths, "read the flow from a file, folder of *.yaml, or - for standard input; may be repeated")
-	cmd.Flags().StringVar(&asked.from, "from", "", "begin at this time, such as 2026-03-29T00:00:00Z (default now)")
-	cmd.Flags().DurationVar(&asked.beats, "beats", 0, "time from heartbeat to heartbeat, such as 1m; 0 shows slots only")
+	cmd.Flags().StringVar(&asked.from, "from", "", "start at this time, such as 2026-03-29T00:00:00Z (default now)")
+	cmd.Flags().DurationVar(&asked.beats, "beats", 0, "time between heartbeats, such as 1m; 0 shows slots only")
 	cmd.Flags().IntVar(&asked.count, "count", 10, fmt.Sprintf("how many slots, and heartbeats, to show: 1 to %d", store.MaxPreview))
 	return cmd
 }

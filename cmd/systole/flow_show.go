@@ -13,7 +13,7 @@ const shownSlots = 10
 func (a *app) flowShowCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "show FLOW", Short: "Show one flow: its definition, where it stands, its last run and its last slots", Args: exactly("FLOW"),
+		Use: "show FLOW", Short: "Show one flow: its definition, state, last run and last slots", Args: exactly("FLOW"),
 		Example:           "  systole flow show orders-sync\n  systole flow show orders-sync -o yaml",
 		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -13,7 +13,7 @@ func (a *app) flowSlotsCommand() *cobra.Command {
 	var flags apiFlags
 	var at string
 	cmd := &cobra.Command{
-		Use: "slots FLOW", Short: "Show what became of a flow's slots, the newest first, or why one of them did not run", Args: exactly("FLOW"),
+		Use: "slots FLOW", Short: "Show the outcome of a flow's slots, newest first, or why one of them did not run", Args: exactly("FLOW"),
 		Example:           "  systole flow slots orders-sync\n  systole flow slots orders-sync --at 14:05",
 		ValidArgsFunction: a.completeFlows(&flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,8 +48,8 @@ func (a *app) flowSlotsCommand() *cobra.Command {
 	flags.add(cmd)
 	flags.addGroup(cmd)
 	formatFlag(cmd, &flags.format)
-	cmd.Flags().IntVar(&flags.limit, "limit", 100, "how many to show at most; 0 for as many as there may be, 1000")
-	cmd.Flags().StringVar(&at, "at", "", "only the slot of this time: RFC 3339, or 15:04 for today in this machine's zone")
+	cmd.Flags().IntVar(&flags.limit, "limit", 100, "how many to show at most; 0 for 1000, the maximum")
+	cmd.Flags().StringVar(&at, "at", "", "only the slot at this time: RFC 3339, or 15:04 for today in this machine's time zone")
 	return cmd
 }
 

@@ -96,14 +96,14 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "systole",
 		Short: "A heartbeat-driven runtime for DataFlows",
-		Long: `Systole runs your DataFlows whenever something outside sends a heartbeat, and never by itself.
+		Long: `Systole runs your DataFlows when something outside sends a heartbeat, and never by itself.
 
   systole dev --flows DIR     everything in one process, to try it
   systole gateway             takes heartbeats over HTTP and publishes them to NATS
   systole worker              runs what is due; start as many as you need
-  systole console             the admin API
+  systole console             serves the admin API, which the commands flow, run, dead, status and beat list call
 
-Exit status: 0 fine, 1 failed, 2 wrong usage or configuration.`,
+Exit status: 0 success, 1 failure, 2 wrong usage or configuration.`,
 		Version: version, SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRun: func(*cobra.Command, []string) { a.started = true },
 	}

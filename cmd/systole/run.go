@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	return group("run", "Look at, cancel and retry runs",
+	return group("run", "List, show, cancel and retry runs",
 		a.runListCommand(), a.runShowCommand(), a.runLogsCommand(), a.runCancelCommand(), a.runRetryCommand())
 }
 
@@ -34,7 +34,7 @@ func (a *app) runListCommand() *cobra.Command {
 		return api.Runs(ctx, flags.group, store.RunFilter{Flow: flow, Status: store.Status(status), Limit: page}), nil
 	}
 	cmd := listing(a, &cobra.Command{
-		Use: "list", Short: "List runs, those under way first and then the newest",
+		Use: "list", Short: "List runs: those in progress first, then the newest",
 		Example: "  systole run list --status failed\n  systole run list --flow orders-sync -o json",
 	}, &flags, read, (*output.Printer).Runs)
 	cmd.Flags().StringVar(&flow, "flow", "", "only runs of this flow")
@@ -79,7 +79,7 @@ func (a *app) runShowCommand() *cobra.Command {
 func (a *app) runLogsCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "logs RUN", Short: "Print the end of a run's output", Args: exactly("RUN"),
+		Use: "logs RUN", Short: "Print a run's output; of a long one, the end that was kept", Args: exactly("RUN"),
 		Example:           "  systole run logs orders-sync~1795388654370168",
 		ValidArgsFunction: a.completeRuns(&flags, anyStatus),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,7 +17,7 @@ func (a *app) runCancelCommand() *cobra.Command {
 	var reason string
 	var wait time.Duration
 	cmd := &cobra.Command{
-		Use: "cancel RUN", Short: "End a run: at once if it is pending, else through its worker", Args: exactly("RUN"),
+		Use: "cancel RUN", Short: "Cancel a run: at once if it is pending, otherwise through its worker", Args: exactly("RUN"),
 		Example:           "  systole run cancel report~1795388654370168 --reason 'wrong day' --wait 30s",
 		ValidArgsFunction: a.completeRuns(&flags, func(status store.Status) bool { return !status.Final() }),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,7 +52,7 @@ func (a *app) runCancelCommand() *cobra.Command {
 	flags.add(cmd)
 	flags.addGroup(cmd)
 	reasonFlag(cmd, &reason)
-	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for the end of the run; fails if it has not ended by then")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "wait this long for the run to end, and fail if it has not")
 	return cmd
 }
 
@@ -88,7 +88,7 @@ func awaitEnd(ctx context.Context, api *client.Client, group, id string, wait ti
 func (a *app) runRetryCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := a.retryCommand(&flags, (*client.Client).RetryRun)
-	cmd.Short = "Run a finished run again, with the same parameters; prints the id of the new run"
+	cmd.Short = "Repeat a finished run with the same parameters, and print the id of the new run"
 	cmd.Example = "  systole run retry orders-sync~1795388654370168"
 	cmd.ValidArgsFunction = a.completeRuns(&flags, store.Status.Final)
 	return cmd

@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 func (a *app) statusCommand() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show every group at a glance: its flows, what is due, waits and runs, and its last heartbeat", Args: cobra.NoArgs,
+		Use: "status", Short: "Show every group at a glance: its flows, what is due, waiting and running, and its last heartbeat", Args: cobra.NoArgs,
 		Example: "  systole status -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			api, err := a.client(flags)

@@ -28,7 +28,7 @@ func (a *app) workerCommand() *cobra.Command {
 		Long: `worker follows heartbeats, claims what is due, and runs it.
 
 The first SIGTERM lets runs finish for worker.drain_timeout and hands the rest back to other workers;
-the second one ends at once, and hands everything back. SIGHUP reloads the log levels.`,
+a second one hands everything back and ends at once. SIGHUP reloads the log levels.`,
 		Example: "  SYSTOLE_WORKER__CONCURRENCY=32 systole worker --config systole.yaml",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runWorker(cmd) },
 	}
