@@ -79,6 +79,16 @@ func TestAHeartbeatByHandFailsWhereTheGatewayRefuses(t *testing.T) {
 	}
 }
 
+func TestAHeartbeatByHandIsNotSentWithoutItsToken(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	missing := filepath.Join(t.TempDir(), "token")
+	out, err := g.tryShell([]string{"HEARTBEAT_TOKEN_FILE=" + missing}, "make", "-C", "manual", "heartbeat")
+	if err == nil || !strings.Contains(out, missing) || strings.Contains(out, "401") {
+		t.Errorf("make heartbeat: %v, %s", err, out)
+	}
+}
+
 // R4.5, R6.5
 func TestTheLineOfTheCrontabSendsAHeartbeat(t *testing.T) {
 	t.Parallel()
