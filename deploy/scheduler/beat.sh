@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sends one heartbeat. The token goes to curl through a pipe, so that it is in no argument list.
-# A beat is idempotent: to send it again after a lost answer is harmless.
+# A heartbeat is idempotent: sending it again after a lost answer is harmless.
 set -eu
 token=$(cat "${HEARTBEAT_TOKEN_FILE:-/run/secrets/heartbeat_token}")
 printf 'header = "Authorization: Bearer %s"\n' "$token" |

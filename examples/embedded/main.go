@@ -1,10 +1,10 @@
-// Command embedded is someone's own service with Systole inside: its HTTP mux has the heartbeat endpoint beside its own
-// pages, and its process is a worker that runs its own Go functions.
+// Command embedded is a service of your own with Systole inside: its HTTP mux serves the heartbeat endpoint besides its own
+// pages, and its process is a worker that runs its own Go functions. Copy the function systole: it is all that this takes.
 //
 //	NATS_URL=nats://… REDIS_URL=redis://… HEARTBEAT_TOKEN=… go run ./examples/embedded
 //
-// Without NATS_URL and REDIS_URL it starts both inside itself, and without HEARTBEAT_TOKEN it makes one and prints it,
-// so that it can be tried with nothing installed. LISTEN is the address, 127.0.0.1:8080 unless it is set.
+// Without NATS_URL and REDIS_URL it starts both in its own process, and without HEARTBEAT_TOKEN it makes one and prints it,
+// so that it can be tried with nothing installed. LISTEN is the address, by default 127.0.0.1:8080.
 package main
 
 import (
@@ -39,7 +39,7 @@ func greet(_ context.Context, run *function.Run) error {
 	return nil
 }
 
-// systole is all that it takes: the heartbeat endpoint on a mux, and a worker.
+// systole puts the heartbeat endpoint on a mux and makes a worker; the caller runs both.
 func systole(mux *http.ServeMux, nc *nats.Conn, redisURL, token string) (*worker.Worker, *store.Store, error) {
 	redis, err1 := store.Connect(store.ConnConfig{URLs: []string{redisURL}})
 	flows, err2 := store.New(redis, store.Config{})
@@ -115,7 +115,8 @@ func run(ctx context.Context, out io.Writer) error {
 	return all.Wait()
 }
 
-// servers connects to the NATS and Redis of the environment, or starts both inside this process.
+// servers connects to the NATS and Redis of the environment, or starts both inside this process, which is for trying it only:
+// package embedded is internal to Systole.
 func servers() (nc *nats.Conn, redisURL string, closeAll func(), err error) {
 	natsURL, redisURL := os.Getenv("NATS_URL"), os.Getenv("REDIS_URL")
 	var closers []func()

@@ -1,8 +1,8 @@
-// Command nats-publish publishes one heartbeat to NATS and waits until JetStream has stored it. It needs nats.go and nothing of ours.
+// Command nats-publish publishes one heartbeat to NATS and waits until JetStream has stored it. It needs nats.go and no package of Systole.
 //
 //	NATS_URL=nats://127.0.0.1:4222 go run ./examples/triggers/nats-publish [group]
 //
-// A user comes from NATS_USER and NATS_PASSWORD; where it may receive only on inboxes of its own, NATS_INBOX_PREFIX names them.
+// A user comes from NATS_USER and NATS_PASSWORD; if it may receive only on inboxes of its own, NATS_INBOX_PREFIX names them.
 package main
 
 import (
