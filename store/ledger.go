@@ -23,14 +23,14 @@ type SlotRange struct {
 
 // slotDetails say why slots did not run.
 var slotDetails = map[string]string{
-	ReasonNoHeartbeat:     "no heartbeat came before the next slot; the run of a later one stands for it",
+	ReasonNoHeartbeat:     "no heartbeat came before the next slot, and the run of a later slot covers it",
 	ReasonPastDeadline:    "the first heartbeat came later than start_deadline allows",
-	ReasonCatchupLimit:    "more slots were missed than catchup_limit runs",
+	ReasonCatchupLimit:    "more slots were missed than catchup_limit allows to run",
 	ReasonPaused:          "the flow was paused",
 	ReasonStillRunning:    "an earlier occurrence of the flow had not ended when the heartbeat came (overlap: forbid)",
 	ReasonSuperseded:      "a later occurrence took its place before it could run (overlap: replace)",
 	ReasonTooManyOpen:     "1,000 occurrences of the flow had begun and not ended",
-	ReasonScheduleChanged: "the flow got another schedule before a heartbeat covered it",
+	ReasonScheduleChanged: "the flow's schedule was changed before a heartbeat covered it",
 }
 
 // neverRan are the reasons for which a slot is skipped after a run of it was made.

@@ -26,12 +26,12 @@ const (
 
 // Why a slot was missed or skipped.
 const (
-	ReasonNoHeartbeat     = "no_heartbeat"     // none came before the next slot; the run of a later slot stands for it
+	ReasonNoHeartbeat     = "no_heartbeat"     // none came before the next slot; the run of a later slot covers it
 	ReasonPastDeadline    = "past_deadline"    // one came, later than start_deadline
 	ReasonCatchupLimit    = "catchup_limit"    // more were missed than catchup_limit runs
 	ReasonPaused          = "paused"           // the flow was paused
 	ReasonStillRunning    = "still_running"    // the flow's earlier occurrence had not ended (overlap: forbid)
-	ReasonScheduleChanged = "schedule_changed" // the flow got another schedule before a heartbeat covered it
+	ReasonScheduleChanged = "schedule_changed" // the flow's schedule was changed before a heartbeat covered it
 )
 
 // slotNote is an entry of the ledger: neighbouring slots that did not run, for one reason.

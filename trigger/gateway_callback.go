@@ -49,7 +49,7 @@ func (g *Gateway) callback(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	c.note(slog.String(logkey.Group, c.attempt.Group), slog.String(logkey.RunID, c.attempt.RunID))
 	if c.attempt.over(time.Now()) {
-		return NewProblem(http.StatusGone, "the time of this run is over")
+		return NewProblem(http.StatusGone, "this run no longer waits for a report")
 	}
 	answer, err := g.cfg.Callbacks.deliver(r.Context(), c.attempt, c.token, body)
 	if err != nil {
@@ -62,7 +62,7 @@ func (g *Gateway) callback(w http.ResponseWriter, r *http.Request, c *call) erro
 		writeJSON(w, "application/json", http.StatusAccepted, callbackAnswer{RunID: c.attempt.RunID, Status: StatusAccepted, Duplicate: duplicate})
 		return nil
 	case reportConflict:
-		return NewProblem(http.StatusConflict, "another report on this run was taken before")
+		return NewProblem(http.StatusConflict, "another report on this run was accepted before")
 	case reportInvalid:
 		return NewProblem(http.StatusBadRequest, "the report is invalid: "+answer.Detail)
 	}

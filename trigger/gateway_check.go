@@ -12,7 +12,7 @@ import (
 )
 
 // errNotFound answers a path that leads nowhere, however close it comes to one that does.
-var errNotFound = NewProblem(http.StatusNotFound, "there is nothing at this path, which is taken as it was sent")
+var errNotFound = NewProblem(http.StatusNotFound, "there is nothing at this path; paths are neither cleaned nor redirected")
 
 // checkRequest refuses what can be refused without looking at the content.
 func checkRequest(r *http.Request, route route) error {

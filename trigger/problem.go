@@ -78,7 +78,7 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, errNobody):
 		return NewProblem(http.StatusGone, errNobody.Error())
 	case errors.Is(err, ErrUnavailable):
-		return NewProblem(http.StatusServiceUnavailable, "nothing was accepted for sure; send it again").RetryAfter(retryUnavailable)
+		return NewProblem(http.StatusServiceUnavailable, "the request may not have been accepted; send it again").RetryAfter(retryUnavailable)
 	}
 	return NewProblem(http.StatusInternalServerError, "the cause is in the log of the server")
 }

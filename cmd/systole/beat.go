@@ -33,7 +33,9 @@ func (a *app) beatCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "beat", Short: "Send one heartbeat to a gateway, as a scheduler would", Args: cobra.NoArgs,
 		Long: `beat sends one heartbeat over HTTP and prints the gateway's answer. The token comes from --token-file or the environment
-variable SYSTOLE_TOKEN. With --wait it fails if a run that it started failed, or if not all of them have ended by then.`,
+variable SYSTOLE_TOKEN. With --wait it fails if a run that it started failed, or if not all of them have ended by then.
+
+In a command that a flow runs, use --token-file: there SYSTOLE_TOKEN is the token of the run.`,
 		Example: "  systole beat --wait 30s\n  SYSTOLE_TOKEN=… systole beat --gateway https://systole.example/heartbeat --group reports",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runBeat(cmd.Context(), flags) },
 	}

@@ -58,7 +58,7 @@ func (a *API) checkFlows(flows []store.DataFlow) error {
 		}
 	}
 	if len(wrong) > 0 {
-		return refuse(http.StatusUnprocessableEntity, "the flows cannot run, and none was written; errors lists everything", wrong...)
+		return refuse(http.StatusUnprocessableEntity, "the flows cannot run, and none was written; errors lists every fault", wrong...)
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (a *API) decodeBatch(body []byte) (wire.ApplyRequest, error) {
 		return asked, malformed(err)
 	}
 	if len(batch.Flows) < 1 || len(batch.Flows) > wire.MaxApply {
-		return asked, refuse(http.StatusBadRequest, "the batch cannot be taken", store.FieldError{
+		return asked, refuse(http.StatusBadRequest, "the batch cannot be accepted", store.FieldError{
 			Field: "flows", Found: strconv.Itoa(len(batch.Flows)) + " flows", Allowed: "1 to " + strconv.Itoa(wire.MaxApply),
 		})
 	}
@@ -124,7 +124,7 @@ func (a *API) decodeBatch(body []byte) (wire.ApplyRequest, error) {
 		flows[i] = flow
 	}
 	if wrong = append(wrong, doubled(flows)...); len(wrong) > 0 {
-		return asked, refuse(status, "the flows cannot be taken, and none was written; errors lists everything", wrong...)
+		return asked, refuse(status, "the flows cannot be accepted, and none was written; errors lists every fault", wrong...)
 	}
 	return wire.ApplyRequest{Source: batch.Source, DryRun: batch.DryRun, Flows: flows}, nil
 }

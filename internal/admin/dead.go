@@ -42,7 +42,7 @@ func (a *API) purgeAllDead(ctx context.Context, in *struct {
 },
 ) (*out[wire.Purged], error) {
 	if in.All != "true" {
-		return nil, refuse(http.StatusBadRequest, "this empties the list, and is to say so",
+		return nil, refuse(http.StatusBadRequest, "this empties the list; confirm it with all=true",
 			store.FieldError{Field: "all", Found: "nothing", Allowed: "true, which says that all of the group's are meant"})
 	}
 	return a.purge(ctx, in.Group, nil)

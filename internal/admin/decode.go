@@ -21,7 +21,7 @@ func (a *API) decodeFlow(body []byte, name, group string) (store.DataFlow, error
 		if unreadable := wrongTexts(body, reflect.TypeFor[store.DataFlow](), ""); len(unreadable) > 0 && fields[0].Field == "" {
 			fields = unreadable
 		}
-		return store.DataFlow{}, refuse(http.StatusBadRequest, "the flow cannot be read; errors lists everything", fields...)
+		return store.DataFlow{}, refuse(http.StatusBadRequest, "the flow cannot be read; errors lists every fault", fields...)
 	}
 	var wrong []store.FieldError
 	wrong = append(wrong, settle("name", &flow.Name, name)...)
@@ -32,7 +32,7 @@ func (a *API) decodeFlow(body []byte, name, group string) (store.DataFlow, error
 		wrong = append(wrong, invalid...)
 	}
 	if len(wrong) > 0 {
-		return flow, refuse(http.StatusUnprocessableEntity, "the flow is not valid; errors lists everything", wrong...)
+		return flow, refuse(http.StatusUnprocessableEntity, "the flow is not valid; errors lists every fault", wrong...)
 	}
 	return flow, nil
 }

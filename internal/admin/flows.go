@@ -73,7 +73,7 @@ func (a *API) put(ctx context.Context, body []byte, name, group string) (*change
 	}
 	var invalid store.InvalidError
 	if errors.As(a.cfg.CheckFlow(flow), &invalid) {
-		return nil, refuse(http.StatusUnprocessableEntity, "the flow cannot run; errors lists everything", invalid...)
+		return nil, refuse(http.StatusUnprocessableEntity, "the flow cannot run; errors lists every fault", invalid...)
 	}
 	changes, err := a.store.PutFlows(ctx, "", []store.DataFlow{flow})
 	if err != nil {

@@ -22,7 +22,7 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
 	r, w := humago.Unwrap(ctx)
 	if wrong := checkParameters(op, r.URL.RawQuery, ctx.Param); len(wrong) > 0 {
-		refuse(http.StatusBadRequest, "the parameters are not what they may be; errors lists everything", wrong...).write(w)
+		refuse(http.StatusBadRequest, "the parameters are invalid; errors lists every fault", wrong...).write(w)
 		return
 	}
 	if scopes := scopesOf(op); len(scopes) > 0 && takesGroup(op) {

@@ -155,10 +155,10 @@ func TestWhatTheStoreRefusesHasAStatusOfItsOwn(t *testing.T) {
 		{"/api/v1/flows/a/pause", store.ErrNotFound, 404, "not found"},
 		{"/api/v1/flows/a/resume", store.ErrNotFound, 404, "not found"},
 		{"/api/v1/runs/a~1/cancel", store.ErrNotFound, 404, "not found"},
-		{"/api/v1/runs/a~1/cancel", store.ErrEnded, 409, "the run has ended, so that there is nothing to cancel"},
+		{"/api/v1/runs/a~1/cancel", store.ErrEnded, 409, "the run has ended, so there is nothing to cancel"},
 		{"/api/v1/runs/a~1/cancel", store.ErrUnavailable, 503, "may have taken effect"},
 		{"/api/v1/runs/a~1/retry", store.ErrNotFound, 404, "not found"},
-		{"/api/v1/runs/a~1/retry", store.ErrNotEnded, 409, "the run has not ended; a retry takes one that has"},
+		{"/api/v1/runs/a~1/retry", store.ErrNotEnded, 409, "the run has not ended; only a finished run can be retried"},
 		{"/api/v1/runs/a~1/retry", store.ErrQueueFull, 429, "too many run-nows"},
 		{"/api/v1/dead/a~1/retry", store.ErrUnavailable, 503, "may have taken effect"},
 	} {

@@ -93,11 +93,11 @@ func refusalOf(err error) (r *refusal, known bool) {
 	case errors.Is(err, store.ErrNotFound):
 		return refuse(http.StatusNotFound, err.Error()), true
 	case errors.Is(err, store.ErrEnded):
-		return refuse(http.StatusConflict, "the run has ended, so that there is nothing to cancel; it can be retried"), true
+		return refuse(http.StatusConflict, "the run has ended, so there is nothing to cancel; it can be retried"), true
 	case errors.Is(err, store.ErrNotEnded):
-		return refuse(http.StatusConflict, "the run has not ended; a retry takes one that has: wait for its end, or cancel it"), true
+		return refuse(http.StatusConflict, "the run has not ended; only a finished run can be retried: wait for its end, or cancel it"), true
 	case errors.Is(err, store.ErrQueueFull):
-		return refuse(http.StatusTooManyRequests, "too many run-nows wait for their run").with("Retry-After", "10"), true
+		return refuse(http.StatusTooManyRequests, "too many run-nows are waiting").with("Retry-After", "10"), true
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return refuse(http.StatusServiceUnavailable, "Redis did not answer, or has no memory or disk left; the request may have taken effect").with("Retry-After", "2"), true
 	}
@@ -106,7 +106,7 @@ func refusalOf(err error) (r *refusal, known bool) {
 
 // malformed gives what strictjson found as a refusal.
 func malformed(err error) *refusal {
-	return refuse(http.StatusBadRequest, "the body cannot be read; errors lists everything", problems(err)...)
+	return refuse(http.StatusBadRequest, "the body cannot be read; errors lists every fault", problems(err)...)
 }
 
 // problems gives what strictjson found as errors of fields.

@@ -155,7 +155,7 @@ func (c Cadence) textOfStopped() string {
 	if c.UsualGap != 0 {
 		usual = fmt.Sprintf(", and one came every %s before", shown(c.UsualGap))
 	}
-	return fmt.Sprintf("group %s had its last heartbeat %s ago%s: has its scheduler stopped, or can it not reach the gateway?", c.Group, shown(*c.Age), usual)
+	return fmt.Sprintf("group %s had its last heartbeat %s ago%s: has its scheduler stopped, or can it no longer reach the gateway?", c.Group, shown(*c.Age), usual)
 }
 
 func (c Cadence) isSlow() bool { return c.UsualGap > c.Interval.Every+c.Interval.Slack }

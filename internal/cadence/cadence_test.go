@@ -32,7 +32,7 @@ func TestWarningsSayWhatDoesNotFitAndWhatToDo(t *testing.T) {
 		{"slower than the flow", time.Minute, 2*time.Minute + 3*time.Second, every(time.Minute), []string{cadence.Slow}, "group g has a heartbeat every 2m3s, but its flow sync is due every 1m: slots in between are missed, or covered by the run of a later one; send heartbeats at least every 1m"},
 		{"a little slower than the flow", time.Minute, 61*time.Second + time.Millisecond, every(time.Minute), []string{cadence.Slow}, ""},
 		{"three gaps without one", 3 * time.Minute, time.Minute, every(time.Hour), nil, ""},
-		{"more than three", 3*time.Minute + 1, time.Minute, every(time.Hour), []string{cadence.Stopped}, "group g had its last heartbeat 3m ago, and one came every 1m before: has its scheduler stopped, or can it not reach the gateway?"},
+		{"more than three", 3*time.Minute + 1, time.Minute, every(time.Hour), []string{cadence.Stopped}, "group g had its last heartbeat 3m ago, and one came every 1m before: has its scheduler stopped, or can it no longer reach the gateway?"},
 		{"a pause of a fast clock", 5 * time.Second, time.Second, every(time.Second), nil, ""},
 		{"stopped, and was too slow", time.Hour, 10 * time.Minute, every(time.Minute), []string{cadence.Stopped, cadence.Slow}, ""},
 		{"far quicker than the flow", 0, 500 * time.Millisecond, every(time.Hour), []string{cadence.Fast}, "group g has a heartbeat every 500ms, but its most frequent flow, sync, is due only every 1h: nearly all of them find nothing due; one every 1m is enough"},

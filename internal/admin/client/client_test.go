@@ -141,7 +141,7 @@ func TestARefusalNamesEveryField(t *testing.T) {
 	t.Parallel()
 	ctx, c, server := connect(t)
 	_, err := c.Apply(ctx, client.Apply{}, []store.DataFlow{flow("B"), {Name: "c"}})
-	want := `POST /api/v1/flows:apply: 422 Unprocessable Entity: the flows cannot be taken, and none was written; errors lists everything
+	want := `POST /api/v1/flows:apply: 422 Unprocessable Entity: the flows cannot be accepted, and none was written; errors lists every fault
   flows[0].name: found "B", allowed is 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit
   flows[1]: found "no kind", allowed is exactly one of function, exec, http, wasm`
 	if err == nil || err.Error() != want {
