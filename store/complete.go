@@ -86,7 +86,7 @@ func (s *Store) Complete(ctx context.Context, p Partition, batch []Completion) (
 func (s *Store) completeOnce(ctx context.Context, p Partition, batch []Completion, waiting []int, answers []Completed) (again []int, settled []BeatView, more bool, err error) {
 	args := []any{s.cfg.RunTTL.Milliseconds(), s.cfg.RunsPerFlow, s.cfg.DeadLetters}
 	states := newestStates(batch, waiting)
-	asked := waiting[:0:0] // those that can be written
+	var asked []int // those that can be written
 	for _, i := range waiting {
 		claim := &batch[i].Claim
 		newest := states[claim.Flow.Name]
