@@ -24,7 +24,8 @@ func (a *app) devCommand() *cobra.Command {
 		Use: "dev", Short: "Run every role in one process, with embedded NATS and Redis", Args: cobra.NoArgs,
 		Long: `dev runs the gateway, a worker and the console in one process on one listener, with an embedded NATS server and an
 embedded Redis. It needs nothing installed and keeps nothing when it ends: it is for trying things out. It triggers nothing by
-itself; it prints a command that sends a heartbeat.`,
+itself; it prints a command that sends a heartbeat. It does not use the settings of nats, redis, console and metrics; gateway.auth and
+gateway.allow also say who may call the API.`,
 		Example: "  systole dev --flows examples/flows",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDev(cmd, flows) },
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/systole-run/systole/internal/secret"
@@ -24,6 +26,22 @@ func (l *loader) check() {
 	l.checkExecutor()
 	l.checkHistory()
 	l.checkTelemetry()
+	l.checkIdle()
+}
+
+// checkIdle tells of sections that dev has no use for. A process of any other role shares its file with those of the others.
+func (l *loader) checkIdle() {
+	if !slices.Equal(l.Roles, []Role{RoleDev}) {
+		return
+	}
+	told := map[string]bool{}
+	for _, s := range l.cfg.settings() {
+		section, _, _ := strings.Cut(s.key, ".")
+		if !told[section] && l.cfg.Said(s.key) && !needed(l.Roles, section) {
+			told[section] = true
+			l.warn(s.key, "dev does not look at "+section+": it has a NATS and a Redis of its own, and one listener, which is the gateway's")
+		}
+	}
 }
 
 var (

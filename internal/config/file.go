@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func parseYAML(data []byte) (root ast.Node, problem *Problem) {
 			root, problem = nil, &Problem{Found: "text that the YAML parser cannot cope with", Allowed: yamlAllowed}
 		}
 	}()
-	tokens := lexer.Tokenize(string(data))
+	tokens := lexer.Tokenize(string(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))) // a byte order mark, which editors add
 	if line := nestedTooDeep(tokens); line > 0 {
 		return nil, &Problem{Source: Source{Line: line}, Found: fmt.Sprintf("lists or mappings more than %d deep in one line", maxNested), Allowed: "settings, which are not"}
 	}

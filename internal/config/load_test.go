@@ -175,6 +175,29 @@ func TestAnEmptySectionOrValueLeavesTheDefaults(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkBeforeTheSettingsIsNoKey(t *testing.T) {
+	t.Parallel()
+	if got := load(t, options(t, "\xef\xbb\xbfworker:\r\n  concurrency: 3\r\n")).Worker.Concurrency; got != 3 {
+		t.Errorf("the concurrency is %d, want 3", got)
+	}
+}
+
+func TestDevSaysWhichSettingsItDoesNotLookAt(t *testing.T) {
+	t.Parallel()
+	opts := options(t, "console: {auth: {mode: none}, listen: '127.0.0.1:1'}\nredis: {url: 'redis://h'}\nworker: {concurrency: 3}\n", "SYSTOLE_NATS__URL=nats://h")
+	if notes := load(t, opts).Warnings(); len(notes) != 0 {
+		t.Errorf("for all roles the warnings are %q, want none", notes)
+	}
+	opts.Roles = []config.Role{config.RoleDev}
+	notes := load(t, opts).Warnings()
+	if len(notes) != 3 {
+		t.Fatalf("the warnings are %q, want one of each section", notes)
+	}
+	for i, want := range []string{"nats.url (environment SYSTOLE_NATS__URL): dev does not look at nats", "redis.url (", "console.listen ("} {
+		contains(t, notes[i], want)
+	}
+}
+
 func TestAFileThatCannotBeReadAsSettingsIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ file, want string }{
