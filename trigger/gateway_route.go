@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -61,17 +62,28 @@ func (p routes) own(path string) bool {
 	return false
 }
 
-// segments gives the n segments of the path below root. A path with an empty, dotted or escaped segment has none.
+// segments gives the n segments of the path below root, as they were sent. A path with a segment that is empty, dotted or another
+// spelling has none.
 func segments(path, root string, n int) ([]string, bool) {
 	rest, below := strings.CutPrefix(path, root+"/")
 	names := strings.Split(rest, "/")
-	if !below || len(names) != n || strings.Contains(rest, "%") {
+	if !below || len(names) != n {
 		return nil, false
 	}
 	for _, name := range names {
-		if name == "" || name == "." || name == ".." {
+		if name == "" || name == "." || name == ".." || respelled(name) {
 			return nil, false
 		}
 	}
 	return names, true
+}
+
+// respelled reports whether a segment escapes what need not be escaped, or a slash. What has to be escaped leads to the
+// check of names, none of which may hold it.
+func respelled(segment string) bool {
+	if !strings.Contains(segment, "%") {
+		return false
+	}
+	plain, err := url.PathUnescape(segment)
+	return err != nil || strings.Contains(plain, "/") || url.PathEscape(plain) != segment
 }
