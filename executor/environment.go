@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Environment is what a program gets to know of its run, as NAME=value. These names are the runtime's own.
+// Environment is what a program gets to know of its run, as NAME=value. These names are the runtime's own, and all of them are
+// there: what there is none of is empty.
 func (t Task) Environment() []string {
-	env := []string{
+	return []string{
 		"SYSTOLE_FLOW=" + t.Flow.Name,
 		"SYSTOLE_GROUP=" + t.Flow.Group,
 		"SYSTOLE_RUN_ID=" + t.RunID,
@@ -18,11 +19,8 @@ func (t Task) Environment() []string {
 		"SYSTOLE_DEADLINE=" + timestamp(t.Deadline),
 		"SYSTOLE_WORKER=" + t.Worker,
 		"SYSTOLE_CURSOR=" + t.Cursor,
+		"TRACEPARENT=" + t.TraceParent,
 	}
-	if t.TraceParent != "" {
-		env = append(env, "TRACEPARENT="+t.TraceParent)
-	}
-	return env
 }
 
 // timestamp is RFC 3339 in UTC; empty for no time, so that a script under `set -u` can ask.
