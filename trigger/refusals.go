@@ -81,7 +81,7 @@ func (l *Refusals) Refused(ctx context.Context, r *http.Request, refusal Refusal
 	}
 	attributes := []slog.Attr{
 		slog.Int(logkey.Status, refusal.Status), slog.String(logkey.Reason, refusal.Reason), slog.String(logkey.Client, refusal.Client.String()),
-		slog.String(logkey.Method, methodClass(r.Method)), slog.String(logkey.Path, quote(r.URL.EscapedPath())),
+		slog.String(logkey.Method, methodClass(r.Method)), slog.String(logkey.Path, cut(r.URL.EscapedPath(), longestFound)),
 	}
 	for _, optional := range []struct{ key, value string }{
 		{logkey.Credential, known.Kind}, {logkey.Principal, refusal.Principal}, {logkey.Claimed, known.Claimed}, {logkey.Group, refusal.Group},

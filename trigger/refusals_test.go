@@ -103,7 +103,7 @@ func TestARefusalSaysWhoWhatAndWhyAndNoSecret(t *testing.T) {
 		want    []string
 	}{
 		{"/heartbeat", from("198.51.100.1"), []string{"status=403", "reason=address", "client=198.51.100.1"}},
-		{"/heartbeat/a", from("192.0.2.1", HeaderToken, "wrong-s3cret"), []string{"status=401", "reason=unknown", "client=192.0.2.1", "credential=token", "group=a", "method=POST", `path="\"/heartbeat/a\""`}},
+		{"/heartbeat/a", from("192.0.2.1", HeaderToken, "wrong-s3cret"), []string{"status=401", "reason=unknown", "client=192.0.2.1", "credential=token", "group=a", "method=POST", "path=/heartbeat/a"}},
 		{"/run/a/b", from("192.0.2.2", HeaderToken, "token"), []string{"status=403", "reason=scope", "principal=token", "group=a"}},
 		{"/heartbeat", from("192.0.2.3", bad.headers("POST", "/heartbeat", "", "")...), []string{"status=401", "reason=signature", "credential=hmac", `claimed="\"cron\""`}},
 		{"/heartbeat", from("192.0.2.1"), []string{"status=401", "reason=no_credential"}},
