@@ -108,7 +108,7 @@ func launch(t *testing.T, environ []string, args ...string) *role {
 func startDev(t *testing.T, environ []string, args ...string) *role {
 	t.Helper()
 	r := start(t, environ, append([]string{"dev", "--gateway.listen", "127.0.0.1:0"}, args...)...)
-	r.out.find(t, regexp.MustCompile(`See what ran:`))
+	r.out.findWithin(t, 5*patience, regexp.MustCompile(`See what ran:`)) // it compiles modules before, and under the race detector that takes long
 	return r
 }
 
@@ -155,7 +155,12 @@ func (l *lines) skip() {
 // find waits for a line that matches.
 func (l *lines) find(t *testing.T, pattern *regexp.Regexp) []string {
 	t.Helper()
-	timeout := time.After(patience)
+	return l.findWithin(t, patience, pattern)
+}
+
+func (l *lines) findWithin(t *testing.T, limit time.Duration, pattern *regexp.Regexp) []string {
+	t.Helper()
+	timeout := time.After(limit)
 	for {
 		scanner := bufio.NewScanner(strings.NewReader(l.String()[l.seen:]))
 		for scanner.Scan() {

@@ -32,7 +32,10 @@ func TestTheExampleOfAModuleRuns(t *testing.T) {
 	dir := buildHello(t)
 	run(t, nil, "flow", "validate", dir).expect(t, exitFine)
 	dev := against(startDev(t, []string{"SYSTOLE_EXECUTOR__WASM__DIR=" + dir}, "--flows", dir))
-	run(t, dev, "beat", "--wait", "1m").expect(t, exitFine, `"succeeded":1`)
+	run(t, dev, "beat").expect(t, exitFine)
+	pollUntil(t, "it has run", func() bool {
+		return strings.Contains(run(t, dev, "run", "list", "--status", "success").expect(t, exitFine).out, "hello-wasm~")
+	})
 	id := strings.TrimSpace(run(t, dev, "flow", "run", "hello-wasm", "--params", `{"name":"Ada"}`).expect(t, exitFine).out)
 	settle(t, dev, id)
 	run(t, dev, "run", "show", id).expect(t, exitFine, "hello Ada, time 2")

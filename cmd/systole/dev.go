@@ -68,7 +68,7 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	if err != nil {
 		return err
 	}
-	watch, err := newFlowWatch(cmd.Context(), flows, st, check, p.logs.For("flows"))
+	watch, err := newFlowWatch(flows, st, check, p.logs.For("flows"))
 	if err != nil {
 		return err
 	}
