@@ -72,7 +72,7 @@ func (s *stack) isWell(ctx context.Context, t *testing.T) {
 		"gateway": "running healthy", "console": "running healthy", "redis": "running healthy", "nats": "running healthy",
 		"worker": "running healthy", "apply": "exited 0", "prometheus": "running 0",
 	} {
-		eventually(ctx, t, time.Minute, func() string {
+		eventually(ctx, t, func() string {
 			if got := s.states(ctx, t, service); !slices.Equal(got, []string{want}) {
 				return fmt.Sprintf("containers of %s are %q, want one that is %q", service, got, want)
 			}

@@ -60,7 +60,7 @@ func (l *load) fault() (end func()) {
 func (l *load) busyWorker(ctx context.Context, t *testing.T) (container string, held store.Run) {
 	t.Helper()
 	workers := l.stack.containers(ctx, t, "worker")
-	eventually(ctx, t, time.Minute, func() string {
+	eventually(ctx, t, func() string {
 		for run, err := range l.console.Runs(ctx, store.DefaultGroup, store.RunFilter{Status: store.StatusInProgress}) {
 			if err != nil {
 				t.Fatal(err)
@@ -83,7 +83,7 @@ func (l *load) busyWorker(ctx context.Context, t *testing.T) (container string, 
 // isTakenOver waits until the record of a run says that its lease was lost, and another run has done its work.
 func (l *load) isTakenOver(ctx context.Context, t *testing.T, lost store.Run) {
 	t.Helper()
-	eventually(ctx, t, time.Minute, func() string {
+	eventually(ctx, t, func() string {
 		ended, recovered := false, false
 		for run, err := range l.console.Runs(ctx, store.DefaultGroup, store.RunFilter{Flow: lost.Flow}) {
 			switch {
@@ -117,7 +117,7 @@ func (s *stack) crash(ctx context.Context, t *testing.T, container string) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatalf("kill process %d of container %s: %v", pid, container, err)
 	}
-	eventually(ctx, t, 2*time.Minute, func() string {
+	eventually(ctx, t, func() string {
 		state := inspect(ctx, t, container, "{{.RestartCount}} {{.State.Health.Status}}")
 		if count, health, _ := strings.Cut(state, " "); count == restarts || health != "healthy" {
 			return fmt.Sprintf("restarts and health are %q, want more restarts than %s", state, restarts)

@@ -14,18 +14,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // isWatched sees that Prometheus, as it is set up in deploy/observability, finds every role by its name, that it can evaluate
 // every rule, and that the dashboard has something to show of all that has gone on.
 func (s *stack) isWatched(ctx context.Context, t *testing.T) {
 	at := s.address(ctx, t, "prometheus", "9090") + "/api/v1/"
-	eventually(ctx, t, 2*time.Minute, func() string { return notScraped(ctx, t, at) })
-	eventually(ctx, t, 2*time.Minute, func() string { return notEvaluated(ctx, t, at) })
+	eventually(ctx, t, func() string { return notScraped(ctx, t, at) })
+	eventually(ctx, t, func() string { return notEvaluated(ctx, t, at) })
 	quiet := regexp.MustCompile(`"failed"|outcome="error"|not_run|bad_messages|breaker|4\.\.|== 0`) // of what has not happened here
 	for _, query := range dashboard(t) {
-		eventually(ctx, t, 90*time.Second, func() string { // the console looks each minute
+		eventually(ctx, t, func() string { // the console looks each minute
 			var answer struct {
 				Error string
 				Data  struct{ Result []any }

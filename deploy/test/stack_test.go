@@ -160,10 +160,13 @@ func call(ctx context.Context, t *testing.T, client *http.Client, method, url, t
 	return response.StatusCode
 }
 
-// eventually calls check until it says "", and fails with what it said last when the time is up.
-func eventually(ctx context.Context, t *testing.T, within time.Duration, check func() (lacking string)) {
+// patience bounds each wait for what takes seconds, or a minute of cron's, where the machine has nothing else to do.
+const patience = 5 * time.Minute
+
+// eventually calls check until it says "", and fails with what it said last when its patience is at an end.
+func eventually(ctx context.Context, t *testing.T, check func() (lacking string)) {
 	t.Helper()
-	deadline := time.NewTimer(within)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
@@ -175,7 +178,7 @@ func eventually(ctx context.Context, t *testing.T, within time.Duration, check f
 		select {
 		case <-again.C:
 		case <-deadline.C:
-			t.Fatalf("after %s: %s", within, lacking)
+			t.Fatalf("after %s: %s", patience, lacking)
 		case <-ctx.Done():
 			t.Fatalf("%v: %s", context.Cause(ctx), lacking)
 		}
