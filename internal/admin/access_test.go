@@ -295,9 +295,7 @@ func TestAnAPIWithoutRedisAnswers503AndRecovers(t *testing.T) {
 	}
 	s := &plainServer{httptest.NewServer(api.Handler())}
 	t.Cleanup(s.Close)
-	if status, _ := s.get(t, "/api/v1/health"); status != 200 {
-		t.Fatalf("health is %d with Redis", status)
-	}
+	s.answers(t, "/api/v1/health")
 	server.Kill()
 	for _, path := range []string{"/api/v1/health", "/api/v1/flows", "/api/v1/status"} {
 		if status, header := s.get(t, path); status != 503 || header.Get("Retry-After") == "" {
@@ -307,12 +305,24 @@ func TestAnAPIWithoutRedisAnswers503AndRecovers(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if status, _ := s.get(t, "/api/v1/flows"); status != 200 {
-		t.Errorf("flows is %d after Redis came back", status)
-	}
+	s.answers(t, "/api/v1/flows")
 }
 
 type plainServer struct{ *httptest.Server }
+
+// answers asks until it is answered: on a loaded machine Redis may take longer than a request is given.
+func (s *plainServer) answers(t *testing.T, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		status, _ := s.get(t, path)
+		if status == http.StatusOK {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %d with Redis", path, status)
+		}
+	}
+}
 
 func (s *plainServer) get(t *testing.T, path string) (int, http.Header) {
 	t.Helper()

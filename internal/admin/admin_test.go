@@ -20,6 +20,9 @@ import (
 	"github.com/systole-run/systole/trigger"
 )
 
+// patience is how long something may take on a loaded machine: it finds what hangs, and measures nothing.
+const patience = 2 * time.Minute
+
 // Tokens of the tests, by what they are for.
 const (
 	tokenAll   = "all-0123456789abcdef0123456789abcdef"
