@@ -54,6 +54,17 @@ func newHarnessOn(t *testing.T, nc *nats.Conn, prefix string) *harness {
 	return &harness{t: t, nc: nc, prefix: prefix, store: st, redis: client, keyPrefix: keyPrefix}
 }
 
+// useRedis moves the harness to another Redis.
+func (h *harness) useRedis(client redis.UniversalClient) {
+	h.t.Helper()
+	h.redis, h.keyPrefix = client, "many"
+	st, err := store.New(client, store.Config{Prefix: h.keyPrefix})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.store = st
+}
+
 // put makes count flows, name-0 and on, that are due at once.
 func (h *harness) put(name string, count int) {
 	h.t.Helper()
