@@ -56,9 +56,6 @@ func authenticator(t *testing.T) *trigger.Authenticator {
 	return auth
 }
 
-// patience bounds every wait of these tests, on the busiest of machines.
-const patience = 2 * time.Minute
-
 // serve starts an API with tokens, or an open one.
 func serve(t *testing.T, open bool) *server {
 	t.Helper()
