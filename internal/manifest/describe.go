@@ -26,7 +26,7 @@ func descriptions() map[string]map[string]string {
 			"name":           "The flow's name, unique in its group.",
 			"group":          "The group whose heartbeats run the flow.",
 			"description":    "What the flow is for.",
-			"every":          fmt.Sprintf("Due on a grid of this width, from %s to %s. A flow that has never run is due at once.", store.Duration(store.MinEvery), store.Duration(store.MaxEvery)),
+			"every":          fmt.Sprintf("How often the flow is due, on a fixed grid, from %s to %s. A flow that has never run is due at once.", store.Duration(store.MinEvery), store.Duration(store.MaxEvery)),
 			"cron":           "Due at these times: five fields (minute hour day month weekday), or @hourly, @daily, @weekly, @monthly, @yearly. Without every and cron the flow runs only on demand.",
 			"timezone":       "The IANA time zone of cron; UTC if left out.",
 			"timeout":        fmt.Sprintf("How long one run may take, up to 168h; %s if left out.", store.Duration(store.DefaultTimeout)),
