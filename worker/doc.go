@@ -43,4 +43,6 @@
 // The renewal of a lease says that its run is to be cancelled; the worker then reads why. A hint over NATS only makes it renew at once.
 //
 // A completion is repeated until Redis has answered it; that answer is final.
+//
+// The program in examples/embedded makes a Worker from a NATS connection, a Store and a FlowExecutor, and runs it beside its own HTTP server.
 package worker

@@ -60,7 +60,7 @@ func TestDoctorChangesNoStreamAndSaysWhatARoleWouldChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, environ, "doctor").expect(t, exitFine, "ok       the streams of heartbeats").without(t, "stream SYSTOLE_BEATS")
-	run(t, append(environ, "SYSTOLE_NATS__BEAT_TTL=2h"), "doctor").expect(t, exitFine, "warning  stream SYSTOLE_BEATS in max_age is not as these settings say")
+	run(t, append(environ, "SYSTOLE_NATS__BEAT_TTL=2h"), "doctor").expect(t, exitFine, "warning  a stream differs from these settings: SYSTOLE_BEATS in max_age")
 	stream, err := js.Stream(t.Context(), "SYSTOLE_BEATS")
 	if err != nil {
 		t.Fatal(err)

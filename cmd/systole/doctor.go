@@ -117,7 +117,7 @@ func diagnoseNATS(ctx context.Context, cfg config.Config) []finding {
 		return append(findings, finding{"wrong", fmt.Sprintf("JetStream: %v; is it enabled (nats-server -js), and may this user look at streams?", err)})
 	}
 	for _, stream := range differing {
-		findings = append(findings, finding{"warning", fmt.Sprintf("stream %s differs from these settings; the next worker that starts with them changes it", stream)})
+		findings = append(findings, finding{"warning", fmt.Sprintf("a stream differs from these settings: %s; the next worker that starts with them changes it", stream)})
 	}
 	if len(missing) > 0 {
 		return append(findings, finding{"ok", fmt.Sprintf("the streams %s are not there yet; the first gateway or worker makes them", strings.Join(missing, ", "))})
