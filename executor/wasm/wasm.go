@@ -1,8 +1,8 @@
-// Package wasm runs flows of the kind `wasm`: WebAssembly modules that ask the system by WASI preview 1, in the worker's
-// process and without reach into it.
+// Package wasm runs flows of the kind `wasm`: WebAssembly modules that call the system through WASI preview 1, in the worker's
+// process but without access to it.
 //
-// It owns the reading, compiling and caching of modules, and what a module may ask for. Its instructions are wazero's to
-// carry out, in memory of the module's own.
+// It owns the reading, compiling and caching of modules, and decides what a module may ask for. wazero carries out the
+// instructions, in memory of the module's own.
 //
 //	read module ─> compile, or take it from the cache ─> instance: memory, streams, what the flow lists ─> _start ─> result
 //	                                                                          │
@@ -12,13 +12,13 @@
 // standard output and error is the run's log; if all of its standard output is a JSON object, that may carry the new
 // cursor and a message. Exit code 0 is success.
 //
-// What always holds: a module has no file, folder or clock but what its flow lists and the operator allows, and no
-// network, process or environment of the worker's at all; it can read what it is given, a bounded number of files at a time,
-// and write nothing; it has no more memory than its limit, and no more than a million elements in tables; an endless loop, or
-// an endless sleep, ends with ctx; and an instance is used for one run. A module that is invalid, missing or asks for more
-// than it may have is refused for good; so is one that announces more than its own size can hold, before anything is made room
-// for. Only the compiler's work on a module, once for each, has no other bound than the module's size; the run that waits for
-// it does not wait past its end.
+// What always holds: a module has no file, folder or clock except those that its flow lists and the operator allows, and no
+// network, process or environment of the worker at all. It can read what it is given, a bounded number of files at a time,
+// and write nothing. It has no more memory than its limit, and no more than a million elements in tables. An endless loop, or
+// an endless sleep, ends with ctx. An instance is used for one run. A module that is invalid, missing or asks for more
+// than it may have is refused for good; so is one that announces more than its own size can hold, before any memory is allocated
+// for it. Only the compilation of a module, once for each, is bounded by nothing but the module's size; a run that waits for
+// it does not wait past its own end.
 package wasm
 
 import (
