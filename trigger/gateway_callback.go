@@ -49,7 +49,7 @@ func (g *Gateway) callback(w http.ResponseWriter, r *http.Request, c *call) erro
 	}
 	c.note(slog.String(logkey.Group, c.attempt.Group), slog.String(logkey.RunID, c.attempt.RunID))
 	if c.attempt.over(time.Now()) {
-		return NewProblem(http.StatusGone, "this run no longer waits for a report")
+		return NewProblem(http.StatusGone, "the time for reports on this run has passed")
 	}
 	answer, err := g.cfg.Callbacks.deliver(r.Context(), c.attempt, c.token, body)
 	if err != nil {
