@@ -74,7 +74,7 @@ func (p *Publisher) PublishRun(ctx context.Context, run RunRequest) (Ack, error)
 }
 
 // Ready reports whether JetStream would take a beat now: ErrUnavailable if it does not answer, as where it has been turned off, and
-// ErrNoStream where a stream is missing that somebody else is to make.
+// ErrNoStream where the stream of beats is gone that somebody else makes. One that was never there is yet to be made, which is no error.
 func (p *Publisher) Ready(ctx context.Context) error {
 	return p.store.ready(ctx, p.subjects.BeatStream(), p.subjects.Beat("-"))
 }

@@ -25,6 +25,7 @@ type storer struct {
 	metrics  *publishMetrics
 	turn     chan struct{} // held while streams are made
 	ensured  atomic.Int64  // how often that succeeded
+	answered atomic.Bool   // whether ready has found its stream
 }
 
 func newStorer(nc *nats.Conn, streams StreamConfig, timeout time.Duration, metrics *publishMetrics) (*storer, error) {
@@ -64,18 +65,23 @@ func (s *storer) store(ctx context.Context, stream string, msg *nats.Msg) (*jets
 const errCodeOtherStream jetstream.ErrorCode = 10060
 
 // ready asks a stream to take a message that it has to refuse, as one that is meant for another: so nothing is stored, and who may
-// publish may ask.
+// publish may ask. Who makes no streams cannot tell a JetStream that is off from a stream that is not made yet, and takes silence for
+// the latter until the stream has answered once.
 func (s *storer) ready(ctx context.Context, stream, subject string) error {
 	_, err := s.attempt(ctx, "-", nats.NewMsg(subject))
 	var refused *jetstream.APIError
 	if errors.As(err, &refused) && refused.ErrorCode == errCodeOtherStream {
+		s.answered.Store(true)
 		return nil
 	}
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		if s.streams.Foreign {
+		switch {
+		case s.streams.Foreign && s.answered.Load():
 			return ErrNoStream
+		case s.streams.Foreign:
+			return nil
 		}
-		if _, err = s.js.Stream(ctx, stream); errors.Is(err, jetstream.ErrStreamNotFound) {
+		if _, err := s.js.Stream(ctx, stream); errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil // it is made with the first message
 		}
 	}
