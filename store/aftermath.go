@@ -27,11 +27,14 @@ func (c Completion) after() (aftermath, error) {
 	}
 	done := aftermath{state: c.Claim.state}
 	owns := c.Claim.owns()
-	if c.Outcome.missed {
+	switch {
+	case c.Outcome.missed:
 		if owns {
 			c.passOver(planner, &done)
 		}
-	} else {
+	case c.Claim.orphaned(): // nobody tries it again
+		done.dead = c.Outcome.Status == StatusFailed
+	default:
 		c.remember(&done)
 		if !c.Claim.RunNow() && done.retry.IsZero() {
 			c.account(planner, &done)

@@ -157,6 +157,41 @@ func TestAFlowThatIsDeletedAndPutAgainWhileItRunsIsNotRunBesideItself(t *testing
 	}
 }
 
+// Somebody has deleted the flow to have it begin anew. What its last run leaves behind is not for the one that has its name now.
+func TestARunOfADeletedFlowLeavesNothingToTheOneThatIsPutAgain(t *testing.T) {
+	t.Parallel()
+	for _, status := range []store.Status{store.StatusSuccess, store.StatusFailed} {
+		f := newFixture(t, store.Config{})
+		f.pass(0)
+		retried := func(d *store.DataFlow) { d.PauseAfter, d.Retry = 1, &store.Retry{Attempts: 3} }
+		f.put(function("a", everyMinute, retried))
+		f.beat()
+		c := f.claimOne("w")
+		if err := f.DeleteFlow(f.ctx, "default", "a"); err != nil {
+			t.Fatal(err)
+		}
+		f.put(function("a", everyMinute, retried))
+		cursor := "of the flow that was deleted"
+		end := []store.Completion{{Claim: c, Outcome: store.Outcome{Status: status, Error: "e", Cursor: &cursor}}}
+		for range 2 { // as where the answer was lost
+			if written, err := f.Complete(f.ctx, f.p, end); err != nil || written.Answers[0].Err != nil || written.Answers[0].RetryID != "" {
+				t.Fatalf("%+v, %v", written, err)
+			}
+		}
+		if run := f.run(c.RunID); run.Status != status {
+			t.Errorf("the run is %+v", run)
+		}
+		if view := f.flow("a"); view.LastRunID != "" || view.SlotsRan != 0 || view.Failures != 0 || view.Paused {
+			t.Errorf("after a %s the flow is %+v", status, view)
+		}
+		f.pass(time.Second)
+		f.beat()
+		if next := f.claimOne("w"); next.Cursor != "" || next.Attempt != 1 || next.RunID == c.RunID {
+			t.Errorf("after a %s its first run is %+v", status, next)
+		}
+	}
+}
+
 func TestOfManyPutsAtOnceOneWinsWhole(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, store.Config{})

@@ -35,10 +35,17 @@ type Claim struct {
 	unbegun bool   // it waited as the run that it is, and was claimed only to be ended
 	created int64  // when the run was asked for or made, in ms; 0 for one that the claim made
 	state   flowState
+	rev     string // of the state that it was claimed, or planned, with
 }
 
 // owns reports whether the flow waits for nothing but this occurrence: what follows it is decided with it.
 func (c Claim) owns() bool { return !c.RunNow() && c.state.slot.Equal(c.Slot) }
+
+// orphaned reports whether the flow was deleted since, and the one that has its name now was made anew.
+func (c Claim) orphaned() bool {
+	made := c.state.past.Made
+	return made != 0 && flowState{rev: c.rev}.olderThan(flowState{rev: strconv.FormatInt(made, 10)})
+}
 
 // CrashBudget is how many workers in a row an occurrence may take down before it is given up and its flow paused.
 const CrashBudget = 3
@@ -202,7 +209,7 @@ func (c *Claimer) decodeClaim(now time.Time, row any) (Claim, error) {
 	if given := text(fields[4]); given != "" {
 		claim.Params = json.RawMessage(given)
 	}
-	claim.Cursor = claim.state.past.Cursor
+	claim.Cursor, claim.rev = claim.state.past.Cursor, claim.state.rev
 	return claim, nil
 }
 

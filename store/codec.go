@@ -77,8 +77,9 @@ func decodeOverlap(code string) Overlap {
 	return OverlapForbid
 }
 
-// flowPast is what a flow remembers: its last ended attempt, and whether it is paused.
+// flowPast is what a flow remembers: where it began, its last ended attempt, and whether it is paused.
 type flowPast struct {
+	Made     int64  `json:"made,omitempty"` // the revision that the flow began with; 0 for one of before that was kept
 	Cursor   string `json:"cursor,omitempty"`
 	Run      string `json:"run,omitempty"`
 	Status   Status `json:"status,omitempty"`

@@ -62,6 +62,7 @@ func TestTheSuiteNoticesWhenARuleIsMissingFromAScript(t *testing.T) {
 		{"a run that is to be cancelled replaces nothing", "place", "elseif why then", "elseif false then"},
 		{"a later occurrence replaces those before", "place", "and s.overlap == 'r' and", "and false and"},
 		{"a key has no more places than it may", "place", "or places(key) >= tonumber(max) then", "then"},
+		{"a flow that is put again is told from the one before", "put_flow", `'{"made":' .. s.rev .. '}'`, "'{}'"},
 		{"a flow that may overlap is due again at once", "place", "redis.call('ZADD', due, score, name)", "local _"},
 		{"a beat drains while anything is due as of it", "accept_beat", "if due_count('-inf', now) > 0 then", "if b.due > 0 then"},
 		{"what is handed back keeps its place", "release", "redis.call('ZREM', keyed, h.key .. '|' .. h.run) == 1", "false"},

@@ -69,6 +69,7 @@
 //
 // Putting a definition that is already there changes nothing: the flow keeps its slot and its history. Where a flow was
 // applied from, its source, is kept apart from its definition and its state, so that it can be written whoever holds the flow.
+// A flow that is deleted and put again is a new one: what still runs of the old one leaves it alone.
 //
 // # Layout
 //

@@ -211,6 +211,7 @@ func (p *placing) take(before, placed Claim, decided plan, reply any) error {
 			p.unread, p.broken = append(p.unread, before), append(p.broken, err)
 			return nil
 		}
+		before.rev = before.state.rev
 		return p.sort(before)
 	case cancelled:
 		before.cancel, before.unbegun = text(outcome[1]), true

@@ -128,7 +128,7 @@ func (s *Store) writeOnce(ctx context.Context, p Partition, puts []*put) (confli
 		}
 		return now, err
 	}
-	args := []any{"{}"}
+	var args []any
 	for _, one := range puts {
 		if args, err = one.arguments(args, clock); err != nil {
 			return nil, err

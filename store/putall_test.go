@@ -244,7 +244,7 @@ func TestAConflictConcernsOneFlowOfABatch(t *testing.T) {
 	f.putAll("files", numbered(3, everyMinute)...)
 	sizes := []int{}
 	f.client.AddHook(beforeScript(func(_ context.Context, args []any) error {
-		if sizes = append(sizes, (len(args)-3-len(f.Keys(f.p))-1)/9); len(sizes) == 1 {
+		if sizes = append(sizes, (len(args)-3-len(f.Keys(f.p)))/9); len(sizes) == 1 {
 			other.put(function("flow-0001", everyHour, func(d *store.DataFlow) { d.Description = "theirs" }))
 		}
 		return nil

@@ -1,7 +1,7 @@
 -- delete_flow removes one definition. Its history stays until it is past retention.
 --
 -- Outcomes: 1 deleted, 0 there was no such flow, or none from that source. Then nothing was written.
--- A run under way finishes; its completion finds no state and writes no next slot. Runs that wait are let into the queue,
+-- A run under way finishes; its completion finds no state and writes no next slot, or leaves that of a flow made anew as it is. Runs that wait are let into the queue,
 -- where the claim ends them, since their flow is gone.
 -- Cost: O(log flows + waiting runs of the flow, of those that have not begun at most 100).
 

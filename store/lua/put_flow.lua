@@ -9,8 +9,7 @@
 -- waits stays as it is, and a new schedule takes effect beside it.
 -- Cost: O(n log flows) for n flows, and what is open of each.
 
-local fresh  = ARGV[1] -- JSON part of the state of a flow that is new
-local STRIDE = 9       -- then for each flow:
+local STRIDE = 9 -- for each flow:
 local EXPECTED, DEF, SLOT, SCORE, SOURCE, OVERLAP, REST, LEDGER_ENTRIES = 1, 2, 3, 4, 5, 6, 7, 8 -- the name comes first
 -- EXPECTED is rev|slot|overlap of the state that the caller has seen, '' for no such flow; DEF the definition as JSON,
 -- '' to write the source alone; SLOT the next slot in ms, '' for none; SCORE when that comes due in ms, '' for none;
@@ -19,7 +18,7 @@ local EXPECTED, DEF, SLOT, SCORE, SOURCE, OVERLAP, REST, LEDGER_ENTRIES = 1, 2, 
 
 local now_us = clock()
 local asked = {}
-for i = 2, #ARGV, STRIDE do asked[#asked + 1] = ARGV[i] end
+for i = 1, #ARGV, STRIDE do asked[#asked + 1] = ARGV[i] end
 local states = call_batch('HMGET', state, asked)
 
 local outcomes = {}
@@ -41,7 +40,7 @@ end
 
 local function define(at, name, current)
   local slot, score = ARGV[at + SLOT], ARGV[at + SCORE]
-  local s = current and read_state(current) or { rest = fresh }
+  local s = current and read_state(current) or {}
   if not current or s.slot ~= slot and not working_on(name, s) then
     s.slot = slot
     if ARGV[at + REST] ~= '' then s.rest = ARGV[at + REST] end
@@ -50,6 +49,7 @@ local function define(at, name, current)
   s.overlap = ARGV[at + OVERLAP]
   rev = math.max(rev, tonumber(s.rev) or 0) + 1
   s.rev = int(rev)
+  s.rest = s.rest or '{"made":' .. s.rev .. '}' -- tells a run that one of the same name has left behind
   append(new_defs, name, ARGV[at + DEF])
   append(new_states, name, pack_state(s))
   append(new_names, 0, name)
@@ -62,7 +62,7 @@ local function define(at, name, current)
 end
 
 for i, name in ipairs(asked) do
-  local at = 2 + (i - 1) * STRIDE
+  local at = 1 + (i - 1) * STRIDE
   if head_of(states[i]) ~= ARGV[at + EXPECTED] then
     outcomes[i] = 'conflict'
   else

@@ -22,6 +22,7 @@ type ending struct {
 // end is what an accepted completion has to do, but for letGo.
 func (m *model) end(run string, e ending) *occurrence {
 	h, f := m.held[run], m.flows[nameOf(run)]
+	orphan := f != nil && h.revision < f.made
 	owns := f != nil && h.slot != 0 && f.slot == h.slot
 	delete(m.held, run)
 	if f != nil {
@@ -36,6 +37,10 @@ func (m *model) end(run string, e ending) *occurrence {
 		b.succeeded++
 	} else if b != nil {
 		b.failed++
+	}
+	if orphan {
+		m.leaveAlone(run, f, h, e, owns)
+		return h
 	}
 	var retryAt int64
 	if e.status == store.StatusFailed {
@@ -62,6 +67,16 @@ func (m *model) end(run string, e ending) *occurrence {
 		m.placeAfter(f, h, owns)
 	}
 	return h
+}
+
+// leaveAlone is the end of a run whose flow was deleted and made anew.
+func (m *model) leaveAlone(run string, f *flow, h *occurrence, e ending, owns bool) {
+	if e.status == store.StatusFailed {
+		m.dead[run] = m.now()
+	}
+	delete(m.flagged, run)
+	m.revise(f)
+	m.placeAfter(f, h, owns)
 }
 
 // letGo is what ends that were written together make of others: places of concurrency keys, and what waits for a flow, which

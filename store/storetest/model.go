@@ -31,6 +31,7 @@ type flow struct {
 
 	def      store.DataFlow
 	revision int
+	made     int // its first revision
 	score    int64
 	last     int64
 	forbids  int // the revision since which runs must not overlap
@@ -164,7 +165,7 @@ func (m *model) put(def store.DataFlow) store.Change {
 	if known == nil {
 		f := &flow{def: def}
 		m.revise(f)
-		f.forbids = f.revision
+		f.made, f.forbids = f.revision, f.revision
 		if every != 0 {
 			f.slot = m.now()
 		}
