@@ -75,12 +75,13 @@ func (w *Worker) Cancel(group, runID string) {
 	}
 }
 
-// flushLogs stores output that is new since the last time.
+// flushLogs stores output that is new since the last time that this succeeded.
 func (w *Worker) flushLogs(ctx context.Context, p store.Partition, runs []*activeRun) {
 	var outputs []store.Output
+	flushed := make(map[*activeRun]uint64)
 	for _, run := range runs {
 		if version := run.log.Version(); version != run.flushed {
-			run.flushed = version
+			flushed[run] = version
 			outputs = append(outputs, store.Output{Claim: run.claim, Log: run.log.Snapshot()})
 		}
 	}
@@ -88,5 +89,9 @@ func (w *Worker) flushLogs(ctx context.Context, p store.Partition, runs []*activ
 	defer cancel()
 	if err := w.store.Progress(ctx, p, outputs); err != nil {
 		w.log.Warn("output of running flows could not be stored", logkey.Group, p.Group, logkey.Error, err)
+		return
+	}
+	for run, version := range flushed {
+		run.flushed = version
 	}
 }

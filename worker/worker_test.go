@@ -193,6 +193,58 @@ func TestTheLeaseOfALongRunIsRenewedAndItsOutputCanBeWatched(t *testing.T) {
 	}
 }
 
+// A run that says nothing more after that would else be watched in vain until it ends.
+func TestOutputThatCouldNotBeStoredIsStoredWithTheNextRenewal(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	var refused atomic.Bool
+	h.redis.AddHook(refusal(func(cmd redis.Cmder) bool {
+		args := cmd.Args()
+		output, _ := args[len(args)-1].([]byte)
+		return string(output) == "half way\n" && refused.CompareAndSwap(false, true)
+	}))
+	h.put("long", 1)
+	finish := make(chan struct{})
+	h.start(worker.Config{Lease: time.Second}, func(_ context.Context, task executor.Task) executor.Result {
+		_, _ = task.Log.Write([]byte("half way\n"))
+		<-finish
+		return executor.Result{}
+	})
+	beat := h.send()
+	eventually(t, "the output of the running flow is stored", func() bool {
+		runs := h.runs()
+		if len(runs) == 0 {
+			return false
+		}
+		log, err := h.store.RunLog(t.Context(), "default", runs[0].ID)
+		return err == nil && string(log) == "half way\n"
+	})
+	if !refused.Load() {
+		t.Error("nothing was refused")
+	}
+	close(finish)
+	h.waitSettled(beat)
+}
+
+// refusal has Redis refuse the calls that it picks.
+type refusal func(redis.Cmder) bool
+
+func (r refusal) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r refusal) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (r refusal) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if r(cmd) {
+			cmd.SetErr(errors.New("ERR refused"))
+			return cmd.Err()
+		}
+		return next(ctx, cmd)
+	}
+}
+
 func TestADrainLetsRunsFinish(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
