@@ -22,10 +22,10 @@ type Config struct {
 	ID           string               // names the worker in run records; default host name and a random part
 	Groups       []string             // groups whose beats it follows; default all
 	Streams      trigger.StreamConfig // prefix of the NATS subjects, and how streams that are gone are made anew
-	Concurrency  int                  // occurrences it holds at once; default 10
+	Concurrency  int                  // occurrences it holds at once; default 16
 	Batch        int                  // most it claims in one call, 1 to 100; default 50
 	Lease        time.Duration        // how long a claim holds without renewal, 1s to 1h; default 30s
-	DrainTimeout time.Duration        // how long runs may go on after shutdown began; default 30s; negative for none
+	DrainTimeout time.Duration        // how long runs may go on after shutdown began; default 25s; negative for none
 	LogBytes     int                  // of a run's output that are kept; default 64 KiB
 
 	Logger         *slog.Logger          // default: nothing is logged
@@ -41,7 +41,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.ID = defaultID()
 	}
 	if c.Concurrency == 0 {
-		c.Concurrency = 10
+		c.Concurrency = 16
 	}
 	if c.Batch == 0 {
 		c.Batch = 50
@@ -50,7 +50,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Lease = 30 * time.Second
 	}
 	if c.DrainTimeout == 0 {
-		c.DrainTimeout = 30 * time.Second
+		c.DrainTimeout = 25 * time.Second
 	}
 	if c.LogBytes == 0 {
 		c.LogBytes = executor.DefaultLogBytes
