@@ -44,7 +44,7 @@ func (c Claim) owns() bool { return !c.RunNow() && c.state.slot.Equal(c.Slot) }
 // orphaned reports whether the flow was deleted since, and the one that has its name now was made anew.
 func (c Claim) orphaned() bool {
 	made := c.state.past.Made
-	return made != 0 && flowState{rev: c.rev}.olderThan(flowState{rev: strconv.FormatInt(made, 10)})
+	return made != 0 && c.rev != "" && flowState{rev: c.rev}.olderThan(flowState{rev: strconv.FormatInt(made, 10)})
 }
 
 // CrashBudget is how many workers in a row an occurrence may take down before it is given up and its flow paused.

@@ -69,7 +69,8 @@
 //
 // Putting a definition that is already there changes nothing: the flow keeps its slot and its history. Where a flow was
 // applied from, its source, is kept apart from its definition and its state, so that it can be written whoever holds the flow.
-// A flow that is deleted and put again is a new one: what still runs of the old one leaves it alone.
+// A flow that is deleted and put again is a new one: a run of the old one that ends leaves it alone. An attempt that is lost, handed
+// back or waits goes on as an occurrence of the new one.
 //
 // # Layout
 //

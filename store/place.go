@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -238,7 +239,9 @@ func (p *placing) end(ctx context.Context) error {
 	p.settled = written.Settled
 	for i, answer := range written.Answers {
 		switch {
+		case errors.Is(answer.Err, ErrStale): // another has it
 		case answer.Err != nil:
+			p.broken = append(p.broken, answer.Err)
 		case p.over[i].Outcome.missed:
 			p.missed = append(p.missed, Missed{Flow: p.over[i].Claim.Flow.Name, Slots: answer.Skipped})
 		default:

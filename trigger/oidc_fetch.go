@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -129,7 +130,9 @@ func trustAlso(contents [][]byte) (*http.Transport, error) {
 		return nil, errNoCertificate
 	}
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: keysTimeout,
+		// A connection is made apart from the request that asked for it, and does not end with it.
+		DialContext: (&net.Dialer{Timeout: keysTimeout}).DialContext, TLSHandshakeTimeout: keysTimeout, IdleConnTimeout: keysTimeout,
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 	}, nil
 }

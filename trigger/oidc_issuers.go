@@ -28,7 +28,7 @@ const (
 // IssuersConfig configures Issuers.
 type IssuersConfig struct {
 	CAFile    string            // PEM certificates that are trusted beside the system's, looked at again every ten seconds; empty: none
-	Transport http.RoundTripper // nil: as http.DefaultTransport, with those of CAFile; not both
+	Transport http.RoundTripper // nil: http.DefaultTransport, or one that trusts those of CAFile; not both
 	Logger    *slog.Logger      // nil: no logs
 }
 

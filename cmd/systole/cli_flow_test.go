@@ -138,6 +138,14 @@ func TestDevAppliesFlowsAsTheirFilesChangeAndKeepsTheOldOnesWhileSomethingIsWron
 	run(t, against(dev), "flow", "list").expect(t, exitFine, "report").without(t, "good")
 }
 
+// A file of settings may be meant for another NATS, as one of a deployment is.
+func TestDevMakesItsStreamsWhateverTheSettingsSayOfAnotherNATS(t *testing.T) {
+	t.Parallel()
+	settings := []string{"SYSTOLE_NATS__MAKE_STREAMS=false", "SYSTOLE_NATS__REPLICAS=3", "SYSTOLE_NATS__PREFIX=other"}
+	dev := startDev(t, settings, "--flows", folder(t, map[string]string{"good.yaml": goodFlow}))
+	run(t, against(dev), "beat", "--wait", "1m").expect(t, exitFine, `"status":"settled"`, `"flows_due":1`)
+}
+
 func TestDevWithABadFlowDoesNotStart(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"bad.yaml": "name: bad\n"})

@@ -68,7 +68,7 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	if err != nil {
 		return err
 	}
-	watch, err := newFlowWatch(flows, st, check, p.logs.For("flows"))
+	watch, err := newFlowWatch(cmd.Context(), flows, st, check, p.logs.For("flows"))
 	if err != nil {
 		return err
 	}
@@ -90,8 +90,9 @@ func (a *app) runDev(cmd *cobra.Command, flows string) error {
 	return all.Wait()
 }
 
-// embed starts NATS and Redis inside this process.
+// embed starts NATS and Redis inside this process. What the settings say of NATS is meant for another one.
 func (p *process) embed() (*nats.Conn, *store.Store, error) {
+	p.cfg.NATS = config.Default().NATS
 	natsServer, err := embedded.NATS(embedded.NATSConfig{})
 	if err != nil {
 		return nil, nil, err

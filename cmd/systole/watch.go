@@ -31,7 +31,7 @@ type flowWatch struct {
 }
 
 // newFlowWatch watches dir, whose flows have to pass the check; with an empty one it does nothing. Flows that are wrong at the start are an error.
-func newFlowWatch(dir string, st *store.Store, check func(store.DataFlow) error, log *slog.Logger) (*flowWatch, error) {
+func newFlowWatch(ctx context.Context, dir string, st *store.Store, check func(store.DataFlow) error, log *slog.Logger) (*flowWatch, error) {
 	w := &flowWatch{dir: dir, store: st, check: check, log: log, source: sourceOf([]string{dir}), applied: make(map[store.FlowRef]bool)}
 	if dir == "" {
 		return w, nil
@@ -44,7 +44,7 @@ func newFlowWatch(dir string, st *store.Store, check func(store.DataFlow) error,
 	if err := files.Add(dir); err != nil { // before it is read, or what changes in between would be missed
 		return nil, errors.Join(fmt.Errorf("watch %s: %w", dir, err), files.Close())
 	}
-	if err := w.apply(context.Background()); err != nil { // however long checking takes; what it waits for is in this process
+	if err := w.apply(ctx); err != nil { // however long checking takes; what it waits for is in this process
 		return nil, errors.Join(err, files.Close())
 	}
 	return w, nil

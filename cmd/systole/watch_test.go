@@ -21,7 +21,7 @@ func TestAFileThatComesWhileAFolderOfFlowsIsReadForTheFirstTimeIsAppliedToo(t *t
 	dir := folder(t, map[string]string{"good.yaml": goodFlow})
 	// The check comes after the files were read.
 	once := sync.OnceFunc(func() { replace(t, filepath.Join(dir, "report.yaml"), demandFlow) })
-	watch, err := newFlowWatch(dir, st, func(store.DataFlow) error { once(); return nil }, slog.New(slog.DiscardHandler))
+	watch, err := newFlowWatch(t.Context(), dir, st, func(store.DataFlow) error { once(); return nil }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

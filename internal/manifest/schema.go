@@ -38,11 +38,12 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[store.Duration]():
 		return &jsonschema.Schema{
 			Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`, Examples: []any{"90s", "5m", "1h30m"},
+			Not: &jsonschema.Schema{Pattern: `^[^1-9]*$`}, // none is 0
 		}
 	case reflect.TypeFor[store.Size]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
-			{Type: "string", Pattern: `^[0-9]+ *(KiB|MiB|GiB)?$`, Examples: []any{"64KiB", "256MiB"}},
-			{Type: "integer", Minimum: "0"},
+			{Type: "string", Pattern: `^[0-9]+ *(KiB|MiB|GiB)?$`, Examples: []any{"64KiB", "256MiB"}, Not: &jsonschema.Schema{Pattern: `^[^1-9]*$`}},
+			{Type: "integer", Minimum: "1"},
 		}}
 	case reflect.TypeFor[json.RawMessage]():
 		return &jsonschema.Schema{Type: "object"}

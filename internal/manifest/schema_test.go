@@ -3,9 +3,12 @@ package manifest_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/systole-run/systole/internal/manifest"
 )
@@ -105,5 +108,45 @@ func TestSchemaAsksForExactlyOneKind(t *testing.T) {
 	}
 	if root.Properties["every"].Type != "string" {
 		t.Errorf("every is of type %q, want string", root.Properties["every"].Type)
+	}
+}
+
+// What an editor takes by the schema is what apply takes.
+func TestSchemaAndParseAgreeOnDurationsAndSizes(t *testing.T) {
+	t.Parallel()
+	_, text := flowSchema(t)
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("flow.json", document); err != nil {
+		t.Fatal(err)
+	}
+	checked, err := compiler.Compile("flow.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field, values := range map[string]string{
+		`"every":%s`:                                      `"5m" "1h30m" "10.5s" "0s" "0h0m" "0.0s" "" "5" 5`,
+		`"every":"1h","timeout":%s`:                       `"90s" "1000ms" "0s" "00m"`,
+		`"every":"1h","retry":{"initial":%s}`:             `"10s" "0s"`,
+		`"exec":{"command":["a"],"limits":{"memory":%s}}`: `"64MiB" 67108864 "1GiB" "0" "0MiB" 0 "x"`,
+	} {
+		for value := range strings.FieldsSeq(values) {
+			flow := `{"name":"a",` + fmt.Sprintf(field, value)
+			if !strings.Contains(field, "exec") {
+				flow += `,"exec":{"command":["a"]}`
+			}
+			flow += "}"
+			instance, err := jsonschema.UnmarshalJSON(strings.NewReader(flow))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, parsed := manifest.Parse("f.yaml", []byte(flow)) // JSON is YAML
+			if edited := checked.Validate(instance); (parsed == nil) != (edited == nil) {
+				t.Errorf("%s: by the schema %v, by the parser %v", flow, edited, parsed)
+			}
+		}
 	}
 }
