@@ -44,7 +44,7 @@ func newFlowWatch(ctx context.Context, dir string, st *store.Store, check func(s
 	if err := files.Add(dir); err != nil { // before it is read, or what changes in between would be missed
 		return nil, errors.Join(fmt.Errorf("watch %s: %w", dir, err), files.Close())
 	}
-	if err := w.apply(ctx); err != nil { // however long checking takes; what it waits for is in this process
+	if err := w.apply(ctx); err != nil && ctx.Err() == nil { // however long checking takes; who is told to end meanwhile has not failed
 		return nil, errors.Join(err, files.Close())
 	}
 	return w, nil

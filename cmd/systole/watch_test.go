@@ -37,3 +37,21 @@ func TestAFileThatComesWhileAFolderOfFlowsIsReadForTheFirstTimeIsAppliedToo(t *t
 		t.Error(err)
 	}
 }
+
+func TestWhoIsToldToEndWhileAFolderOfFlowsIsReadForTheFirstTimeHasNotFailed(t *testing.T) {
+	t.Parallel()
+	client, prefix := testenv.Redis(t)
+	st, err := store.New(client, store.Config{Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	check := func(store.DataFlow) error { cancel(); return nil }
+	watch, err := newFlowWatch(ctx, folder(t, map[string]string{"good.yaml": goodFlow}), st, check, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.run(ctx); err != nil {
+		t.Error(err)
+	}
+}
