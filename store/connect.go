@@ -16,9 +16,10 @@ type ConnConfig struct {
 	Master   string
 	Username string // where set, wins over the URL's
 	Password string
-	TLS      *tls.Config // nil for plain connections, unless a URL says rediss
-	Name     string      // shown by CLIENT LIST
-	PoolSize int         // default go-redis' own
+	TLS      *tls.Config   // nil for plain connections, unless a URL says rediss
+	Name     string        // shown by CLIENT LIST
+	PoolSize int           // default go-redis' own
+	Timeout  time.Duration // for one answer; default 5s
 }
 
 // Connect makes a client; it does not wait for Redis to answer. The client does not repeat calls by itself: Store does,
@@ -27,11 +28,14 @@ func Connect(cfg ConnConfig) (redis.UniversalClient, error) {
 	if len(cfg.URLs) == 0 {
 		return nil, fmt.Errorf("redis.url: found nothing, allowed is one or more of redis://host:port")
 	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 5 * time.Second
+	}
 	options := &redis.UniversalOptions{
 		MasterName: cfg.Master, ClientName: cfg.Name, PoolSize: cfg.PoolSize, TLSConfig: cfg.TLS,
 		// Neither is needed, and users with few rights would be refused both: the client's version, and Redis' word of upgrades.
 		DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		MaxRetries: -1, ContextTimeoutEnabled: true, DialTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second,
+		MaxRetries: -1, ContextTimeoutEnabled: true, DialTimeout: 3 * time.Second, ReadTimeout: cfg.Timeout,
 	}
 	for i, address := range cfg.URLs {
 		parsed, err := redis.ParseURL(address)

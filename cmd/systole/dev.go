@@ -108,7 +108,7 @@ func (p *process) embed() (*nats.Conn, *store.Store, error) {
 		return nil, nil, fmt.Errorf("connect to the embedded NATS: %w", err)
 	}
 	p.onClose(nc.Close)
-	client, err := store.Connect(store.ConnConfig{URLs: []string{redis.URL()}, Name: "systole-dev"})
+	client, err := store.Connect(store.ConnConfig{URLs: []string{redis.URL()}, Name: "systole-dev", Timeout: time.Minute})
 	if err != nil {
 		return nil, nil, err
 	}
