@@ -272,3 +272,16 @@ func (b *syncBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// storesOutput waits until this is what the only run has written, as others can read it.
+func (h *harness) storesOutput(want string) {
+	h.t.Helper()
+	eventually(h.t, "the output of the running flow is stored", func() bool {
+		runs := h.runs()
+		if len(runs) == 0 {
+			return false
+		}
+		log, err := h.store.RunLog(h.t.Context(), "default", runs[0].ID)
+		return err == nil && string(log) == want
+	})
+}

@@ -178,14 +178,7 @@ func TestTheLeaseOfALongRunIsRenewedAndItsOutputCanBeWatched(t *testing.T) {
 		t.Error("the other worker took a flow whose lease is renewed")
 		return executor.Result{}
 	})
-	eventually(t, "the output of the running flow is stored", func() bool {
-		runs := h.runs()
-		if len(runs) == 0 {
-			return false
-		}
-		log, err := h.store.RunLog(t.Context(), "default", runs[0].ID)
-		return err == nil && string(log) == "half way\n"
-	})
+	h.storesOutput("half way\n")
 	<-time.After(lease + lease/4) // by then the first lease would be over, and the other worker have looked
 	close(finish)
 	if settled := h.waitSettled(beat); settled.Succeeded != 1 {
@@ -211,14 +204,7 @@ func TestOutputThatCouldNotBeStoredIsStoredWithTheNextRenewal(t *testing.T) {
 		return executor.Result{}
 	})
 	beat := h.send()
-	eventually(t, "the output of the running flow is stored", func() bool {
-		runs := h.runs()
-		if len(runs) == 0 {
-			return false
-		}
-		log, err := h.store.RunLog(t.Context(), "default", runs[0].ID)
-		return err == nil && string(log) == "half way\n"
-	})
+	h.storesOutput("half way\n")
 	if !refused.Load() {
 		t.Error("nothing was refused")
 	}
